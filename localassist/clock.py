@@ -1,12 +1,8 @@
 """The time, in one place, so that a test can set it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _source: Callable[[], float] = time.time
 
@@ -22,9 +18,9 @@ def now_s() -> int:
 
 
 @contextmanager
-def frozen(at: Callable[[], float]) -> "Iterator[None]":
+def frozen(at: Callable[[], float]) -> Iterator[None]:
     """Let `at` be the clock inside the block; for tests."""
-    global _source  # noqa: PLW0603 - the clock is the one piece of process-wide state
+    global _source
     previous, _source = _source, at
     try:
         yield

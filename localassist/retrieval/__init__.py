@@ -1,0 +1,1 @@
+"""Files to passages: parse, chunk, embed, index, search, fuse, rerank, cite."""

@@ -1,0 +1,1 @@
+"""The embedders of retrieval, one module each; loaded only when chosen."""

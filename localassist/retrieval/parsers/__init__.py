@@ -1,0 +1,1 @@
+"""The parsers of retrieval, one module each; loaded only when chosen."""
