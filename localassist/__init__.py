@@ -1,7 +1,7 @@
 """A local home for programs written for the OpenAI Assistants API.
 
-`localassist.OpenAI(home="…")` is the `openai` SDK's own client over an engine in this process; `localassist serve` is the
-same engine behind HTTP. Importing this package loads nothing heavy: the names below are fetched when first used.
+`localassist.OpenAI(home="…")` is the `openai` SDK's own client over an engine in this process; `localassist serve` is
+the same engine behind HTTP. Importing this package loads nothing heavy: the names below are fetched when first used.
 """
 
 import importlib
