@@ -174,7 +174,7 @@ class Settings(BaseSettings):
 
 
 def settings_file() -> Path | None:
-    """Give the settings file: `LOCALASSIST_CONFIG`, else `localassist.toml` in the working directory if there is one."""
+    """Give the settings file: `LOCALASSIST_CONFIG`, else `localassist.toml` in the working directory, or None."""
     named = os.environ.get("LOCALASSIST_CONFIG")
     if named:
         return Path(named)
