@@ -2,8 +2,8 @@
 
 Events are rows; `seq` counts from 1 within a run, without a gap. Whoever holds the run is its only writer: the worker
 that claimed it, or, while nobody has, the operation that changes it. An event that tells of a state is committed with
-that state before anyone is shown it: an SDK's event handler answers from inside `thread.run.requires_action`. Deltas are
-shown at once and written in batches.
+that state before anyone is shown it: an SDK's event handler answers from inside `thread.run.requires_action`. Deltas
+are shown at once and written in batches.
 """
 
 import asyncio
@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
 
 from localassist import clock
 from localassist.store import events as rows
-from localassist.store.database import Database
+from localassist.store.database import Connection, Database
 from localassist.store.jobs import Fence
 from localassist.types.event import END_OF_STREAM, EventName
 
