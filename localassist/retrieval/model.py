@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,15 @@ class EmbeddedText:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the preparation of a file is: `done` of `total` tokens when embedding, else of one step."""
+
+    stage: Literal["parse", "chunk", "embed", "write"]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """What became of a file: counted, so that a person can see what was left out."""
 
@@ -115,14 +124,15 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class StoreFiles:
-    """The committed files of one vector store.
+    """The committed files of one vector store, read only when needed.
 
-    `version` changes whenever the files or their attributes do, so that an unchanged store is not read again.
+    `version` changes whenever the files or their attributes do; `load` gives the files in a fixed order, each `file_id`
+    once, and is called (possibly from another thread) only when the version was not seen before.
     """
 
     store_id: str
     version: int
-    files: Sequence[IndexedFile]
+    load: Callable[[], Sequence[IndexedFile]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,20 @@ class ChunkingStrategy:
 
     max_chunk_size_tokens: int = 800
     chunk_overlap_tokens: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """How a search ranks; the default is the measured best.
+
+    `embedding_weight` and `text_weight` ask for reciprocal rank fusion with these weights (the API's `hybrid_search`);
+    without them scores are combined, which ranks better. Both are given or neither.
+    """
+
+    rerank: bool = True
+    """False for the API's ranker `none`: the reranker of the retriever, if it has one, is passed over."""
+    embedding_weight: float | None = None
+    text_weight: float | None = None
 
 
 class Embedder(Protocol):
