@@ -1,0 +1,168 @@
+"""Chat through litellm, for providers that do not speak the chat completions API. The only chat adapter that imports it.
+
+Call `config.quiet_litellm` before this module is loaded: litellm reads its settings when it is imported.
+
+What it costs beside the direct adapter: seconds to import, one to three milliseconds a chunk, and one blind spot: litellm
+ends a stream that was closed without a finish reason as if the reply were complete.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import litellm
+
+from localassist.egress import Egress, egress_error_in
+from localassist.errors import ContextLengthError, ModelError
+from localassist.llm.base import ChatRequest, Delta, ModelInfo
+from localassist.llm.failures import Refusal, limit_in, model_error, retry_after_s
+from localassist.llm.wire import ReplyReader, request_body
+
+litellm.telemetry = False
+litellm.suppress_debug_info = True
+litellm.disable_streaming_logging = True
+litellm.disable_aiohttp_transport = True  # one HTTP library, one place to check
+litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # a long table rule repeats one chunk rightly
+
+_HOSTS: Final[Mapping[str, str]] = {
+    "anthropic": "api.anthropic.com",
+    "cohere": "api.cohere.com",
+    "cohere_chat": "api.cohere.com",
+    "gemini": "generativelanguage.googleapis.com",
+    "ollama": "localhost:11434",
+    "ollama_chat": "localhost:11434",
+    "openai": "api.openai.com",
+    "text-completion-openai": "api.openai.com",
+}
+
+
+class LiteLLMModel:
+    """Any model that litellm knows, by litellm's name for it: `anthropic/…`, `gemini/…`, `ollama/…`.
+
+    Connections belong to litellm, which keeps them for the whole process and closes them itself.
+    """
+
+    def __init__(self, *, egress: Egress, base_url: str | None = None, api_key: str | None = None) -> None:
+        self._egress = egress
+        self._base_url = base_url.rstrip("/") if base_url else None
+        self._api_key = api_key
+
+    def info(self, model: str) -> ModelInfo:
+        """Give what litellm's own list says of a model; nothing is asked over the network."""
+        bare, provider = self._provider(model)[:2]
+        for name in (model, f"{provider}/{bare}", bare):
+            if found := litellm.model_cost.get(name):
+                return ModelInfo(
+                    context_tokens=_whole_number(found.get("max_input_tokens") or found.get("max_tokens")),
+                    supports_tools=found.get("supports_function_calling"),
+                    supports_images=found.get("supports_vision"),
+                )
+        return ModelInfo()
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """Call the model once and yield its reply as it comes.
+
+        Raises:
+            ModelError: the call failed, or its reply was cut.
+            ContextLengthError: the prompt was longer than the model's context.
+            EgressError: the settings do not allow the provider's host.
+        """
+        server = self._server(request.model)
+        reader = ReplyReader(model=request.model, server=server)
+        try:
+            stream = await litellm.acompletion(
+                **request_body(request, model=request.model),
+                stream=True,
+                stream_options={"include_usage": True},
+                timeout=request.timeout_s,
+                base_url=self._base_url,
+                api_key=self._api_key or ("none" if self._base_url else None),
+                drop_params=True,
+                num_retries=0,
+                max_retries=0,
+                caching=False,
+            )
+            async for chunk in stream:
+                if delta := reader.read(_plain(chunk)):
+                    yield delta
+            if delta := reader.done():
+                yield delta
+        except ModelError:
+            raise
+        except litellm.exceptions.OpenAIError as error:  # the root of everything litellm raises
+            raise self._failure(error, request, server) from error
+
+    async def close(self) -> None:
+        """Leave the connections to litellm: the program around us may be using them."""
+
+    def _server(self, model: str) -> str:
+        """Name the host that serves a model, and refuse it here if it is not allowed.
+
+        Raises:
+            EgressError: the settings do not allow it.
+        """
+        _, provider, listed = self._provider(model)
+        server = self._base_url or listed or _HOSTS.get(provider)
+        if server is None:
+            return provider or "litellm"  # a host that only litellm knows is left to the guard of the process
+        self._egress.check(server)
+        return server
+
+    @staticmethod
+    def _provider(model: str) -> tuple[str, str, str | None]:
+        """Split litellm's name: the provider's name for the model, the provider, and its base URL where listed."""
+        try:
+            bare, provider, _, base_url = litellm.get_llm_provider(model)
+        except litellm.exceptions.BadRequestError:
+            return model, "", None
+        return bare, provider, base_url
+
+    def _failure(self, error: Any, request: ChatRequest, server: str) -> Exception:
+        """Read litellm's errors; its classes decide where it has one, else the status does."""
+        if refused := egress_error_in(error):
+            return refused
+        words = str(getattr(error, "message", error)).removeprefix("litellm.")
+        response = getattr(error, "response", None)
+        wait = retry_after_s(getattr(response, "headers", None) or {})
+        status = getattr(error, "status_code", None) or 500
+        refusal = Refusal(int(status), words, str(getattr(error, "code", "") or ""), wait)
+        match error:
+            case litellm.ContextWindowExceededError():
+                return ContextLengthError(
+                    f"The prompt is longer than the context of {request.model!r}: {words}", max_tokens=limit_in(refusal)
+                )
+            case litellm.Timeout():
+                return ModelError(
+                    f"The model {request.model!r} at {server} did not answer within {request.timeout_s:g} seconds.",
+                    retryable=True,
+                )
+            case litellm.APIConnectionError():
+                return ModelError(f"No model server answers at {server}, or it broke off: {words}", retryable=True)
+            case litellm.APIError() if "MidStreamFallback" in type(error).__name__:
+                return ModelError(f"The reply of {request.model!r} was cut off before its end: {words}", retryable=True)
+        return model_error(refusal, model=request.model, server=server)
+
+
+def _plain(chunk: Any) -> dict[str, Any]:
+    """Write litellm's chunk object as the plain chunk it was made from, without the price of its own dump."""
+    plain: dict[str, Any] = {"choices": []}
+    if usage := getattr(chunk, "usage", None):
+        plain["usage"] = usage.model_dump()
+    for choice in chunk.choices[:1]:
+        delta = choice.delta
+        calls = [_plain_call(call) for call in delta.tool_calls or ()]
+        part = {"content": delta.content, "tool_calls": calls}
+        plain["choices"] = [{"delta": part, "finish_reason": choice.finish_reason}]
+    return plain
+
+
+def _plain_call(call: Any) -> dict[str, Any]:
+    return {
+        "index": call.index,
+        "id": call.id,
+        "function": {"name": call.function.name, "arguments": call.function.arguments},
+    }
+
+
+def _whole_number(value: Any) -> int | None:
+    return int(value) if str(value).isdigit() else None

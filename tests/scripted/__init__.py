@@ -1,0 +1,1 @@
+"""A model server that answers as it was told, over real HTTP."""
