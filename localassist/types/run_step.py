@@ -69,16 +69,19 @@ class FileSearchRankingOptions(APIObject):
 
 
 class FileSearchResult(APIObject):
-    """One result. `content` is shown only on request; `page` and the indices are beyond the API, and stand with it."""
+    """One result. `content` is shown only on request; `start_index` and `pages` are beyond the API, and stand with it.
+
+    `start_index` is the passage's first character in the file's text; `pages` are the pages it touches, each with its
+    number and its characters in the file's text.
+    """
 
     file_id: str
     file_name: str
     score: float
     attributes: dict[str, AttributeValue] = Field(default_factory=dict)
     content: list[TextContent] | None = Field(default=None, exclude_if=lambda value: value is None)
-    page: int | None = Field(default=None, exclude_if=lambda value: value is None)
     start_index: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    end_index: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    pages: list[tuple[int, int, int]] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class FileSearch(APIObject):
@@ -151,6 +154,6 @@ class RunStep(APIObject):
         if not with_content:
             for call in step["step_details"].get("tool_calls", ()):
                 for result in call.get("file_search", {}).get("results", ()):
-                    for extra in ("content", "page", "start_index", "end_index"):
+                    for extra in ("content", "start_index", "pages"):
                         result.pop(extra, None)
         return step
