@@ -2,27 +2,26 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import orjson
 
-from localassist import clock, tokens
-from localassist.errors import ContextLengthError, EgressError, ModelError
+from localassist import clock
+from localassist.errors import EgressError, ModelError
 from localassist.ids import new_id
-from localassist.llm.base import ChatModel, ChatRequest, ToolCall, ToolSchema
+from localassist.llm.base import ChatModel, ToolCall
 from localassist.runs import lifecycle
-from localassist.runs.conversation import Conversation, load, prompt_for, question_of
+from localassist.runs.conversation import Conversation, load, question_of
 from localassist.runs.events import EventLog
 from localassist.runs.live import LiveReply
-from localassist.runs.prompt import ImageReader, count_tokens
+from localassist.runs.prompt import ImageReader
+from localassist.runs.request import LoopLimits, ModelCaller, usage_of
 from localassist.runs.steps import MessageEnd, Recorder, StateChangedError
 from localassist.runs.turn import stream_turn
 from localassist.store.database import Database
 from localassist.store.jobs import Fence, LostLease
 from localassist.tools.base import Tool, ToolContext, ToolOutput, ToolUnusableError
-from localassist.types.assistant import FunctionTool, NamedToolChoice
+from localassist.types.assistant import FunctionTool
 from localassist.types.common import Usage
 from localassist.types.run import (
     FunctionToCall,
@@ -37,29 +36,6 @@ from localassist.types.run import (
 from localassist.types.run_step import FunctionCall, FunctionToolCall, StepToolCall
 
 logger = logging.getLogger(__name__)
-
-_NO_TOOLS = re.compile(
-    r"(does not|doesn't|do not|not) support (the )?(tool|function)"
-    r"|(tools?|functions?) (calling )?(is|are) not supported",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LoopLimits:
-    """Numbers that bound a run."""
-
-    max_turns: int = 32
-    model_retries: int = 3
-    model_timeout_s: float = 120.0
-
-
-@dataclass(slots=True)
-class Learnt:
-    """What models' refusals have taught this process, by model name."""
-
-    refuses_tools: set[str] = field(default_factory=set)
-    context_tokens: dict[str, int] = field(default_factory=dict)
 
 
 class RunExecutor:
@@ -76,11 +52,10 @@ class RunExecutor:
         limits: LoopLimits,
     ) -> None:
         self.db = db
-        self.model = model
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+        self.caller = ModelCaller(model, self.tools, timeout_s=limits.model_timeout_s)
         self.read_image = read_image
         self.limits = limits
-        self.learnt = Learnt()
         self._log = log
         self._cancels: dict[str, asyncio.Event] = {}
 
@@ -187,10 +162,10 @@ class _Execution:
             ModelError: the call failed for good.
         """
         run, conversation = self._recorder.run, self._conversation
-        searched_for_it = self._needs_search_for_it(run)
-        if searched_for_it and not conversation.n_calls:
+        caller = self._ex.caller
+        if caller.needs_search_for_it(run) and not conversation.n_calls:
             await self._search_for_it()
-        request = await asyncio.to_thread(self._request, searched_for_it=searched_for_it)
+        request = await asyncio.to_thread(caller.request, run, conversation)
         if request is None:
             details = IncompleteDetails(reason="max_prompt_tokens")
             await self._recorder.finish("incomplete", incomplete_details=details, usage=conversation.usage)
@@ -200,66 +175,16 @@ class _Execution:
             self._recorder, conversation.sources, functions=functions, known_ids=conversation.call_ids
         )
         try:
-            async for delta in stream_turn(self._ex.model, request, retries=self._ex.limits.model_retries):
+            async for delta in stream_turn(caller.model, request, retries=self._ex.limits.model_retries):
                 await reply.take(delta)
         except ModelError as error:
-            if reply.has_shown_something or not self._learn(error, request):
+            if reply.has_shown_something or not caller.learn(error, request):
                 raise
             return False
         await reply.end()
-        usage = await _usage(reply, request)
+        usage = await usage_of(reply, request)
         conversation.usage += usage
         return await self._act(reply, usage)
-
-    # --- what is sent ---
-
-    def _request(self, *, searched_for_it: bool) -> ChatRequest | None:
-        """Build the next call; None when the prompt cannot be brought under `max_prompt_tokens`."""
-        run, conversation = self._recorder.run, self._conversation
-        known = self._ex.learnt.context_tokens.get(run.model, self._ex.model.info(run.model).context_tokens)
-        prompt = prompt_for(run, conversation, context_tokens=known, searched_for_it=searched_for_it)
-        if not prompt.fits and run.max_prompt_tokens is not None:
-            return None
-        if prompt.n_dropped or prompt.n_shortened:
-            left_out = {"n_dropped": prompt.n_dropped, "n_shortened": prompt.n_shortened}
-            extra = {"action": "prompt_cut", "run_id": run.id, **left_out}
-            logger.info("Prompt was cut to fit: %s", left_out, extra=extra)
-        left = run.max_completion_tokens
-        if left is not None:
-            left = max(1, left - conversation.usage.completion_tokens)
-        tools = self._schemas(run, searched_for_it=searched_for_it)
-        return ChatRequest(
-            model=run.model,
-            messages=prompt.messages,
-            tools=tools,
-            tool_choice=_tool_choice(run) if tools and conversation.is_new else "auto",
-            parallel_tool_calls=None if run.parallel_tool_calls else False,
-            temperature=run.temperature,
-            top_p=run.top_p,
-            max_completion_tokens=left,
-            reasoning_effort=run.reasoning_effort,
-            response_format=None if run.response_format == "auto" else run.response_format.model_dump(),
-            timeout_s=self._ex.limits.model_timeout_s,
-        )
-
-    def _schemas(self, run: Run, *, searched_for_it: bool) -> list[ToolSchema]:
-        if run.tool_choice == "none" or run.model in self._ex.learnt.refuses_tools:
-            return []
-        schemas = []
-        for tool in run.tools:
-            if isinstance(tool, FunctionTool):
-                f = tool.function
-                schemas.append(ToolSchema(f.name, f.description or "", f.parameters, bool(f.strict)))
-            elif tool.type in self._ex.tools and not searched_for_it:
-                own = self._ex.tools[tool.type]
-                schemas.append(ToolSchema(own.name, own.description, own.parameters))
-        return schemas
-
-    def _needs_search_for_it(self, run: Run) -> bool:
-        """Tell whether the run has file_search and a model that cannot call tools."""
-        if run.tool_choice == "none" or not any(tool.type == "file_search" for tool in run.tools):
-            return False
-        return run.model in self._ex.learnt.refuses_tools or self._ex.model.info(run.model).supports_tools is False
 
     async def _search_for_it(self) -> None:
         """Search with the user's own words, as a call of its own, for a model that cannot call tools."""
@@ -269,22 +194,6 @@ class _Execution:
         records, outputs = await self._carry_out_calls([call], first_index=0)
         await self._recorder.close_tool_step(records, Usage())
         self._conversation.add_exchange("", [call], outputs)
-
-    def _learn(self, error: ModelError, request: ChatRequest) -> bool:
-        """Take a lesson from a refusal; True when another try makes sense."""
-        learnt, model = self._ex.learnt, request.model
-        if isinstance(error, ContextLengthError):
-            before = learnt.context_tokens.get(model)
-            refused = sum(count_tokens(message) for message in request.messages)
-            now = error.max_tokens if error.max_tokens and error.max_tokens != before else refused * 3 // 4
-            if now < 256 or (before is not None and now >= before):
-                return False
-            learnt.context_tokens[model] = now
-            return True
-        if request.tools and _NO_TOOLS.search(error.message):
-            learnt.refuses_tools.add(model)
-            return True
-        return False
 
     # --- what comes back ---
 
@@ -364,7 +273,7 @@ class _Execution:
         return name in self._ex.tools and any(tool.type == name for tool in self._recorder.run.tools)
 
     def _no_such_tool(self, call: ToolCall) -> str:
-        offered = [schema.name for schema in self._schemas(self._recorder.run, searched_for_it=False)]
+        offered = [schema.name for schema in self._ex.caller.schemas(self._recorder.run)]
         return f"There is no tool {call.name!r}. Tools: {', '.join(offered) or 'none'}. Answer without it if you can."
 
     async def _abandon(self, status: RunStatus, reason: MessageEnd, last_error: LastError | None = None) -> None:
@@ -390,34 +299,9 @@ class _Execution:
                 return
 
 
-def _tool_choice(run: Run) -> str:
-    choice = run.tool_choice
-    if not isinstance(choice, NamedToolChoice):
-        return choice
-    return f"function:{choice.function.name if choice.function is not None else choice.type}"
-
-
 def _required_action(calls: Sequence[FunctionToolCall]) -> RequiredAction:
     waiting = [
         RequiredActionToolCall(id=c.id, function=FunctionToCall(name=c.function.name, arguments=c.function.arguments))
         for c in calls
     ]
     return RequiredAction(submit_tool_outputs=SubmitToolOutputs(tool_calls=waiting))
-
-
-async def _usage(reply: LiveReply, request: ChatRequest) -> Usage:
-    """Take the tokens its server counted; where it counted none, count them here."""
-    counted = reply.usage
-    if counted is None:
-        return await asyncio.to_thread(_estimated_usage, reply, request)
-    return Usage.of(
-        prompt=counted.prompt_tokens,
-        completion=counted.completion_tokens,
-        cached=counted.cached_tokens,
-        reasoning=counted.reasoning_tokens,
-    )
-
-
-def _estimated_usage(reply: LiveReply, request: ChatRequest) -> Usage:
-    written = tokens.count(reply.raw_text) + sum(tokens.count(c.name + c.arguments) for c in reply.calls)
-    return Usage.of(prompt=sum(count_tokens(message) for message in request.messages), completion=written)
