@@ -1,0 +1,117 @@
+"""Searches in the vector stores that the database knows."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from localassist import clock
+from localassist.retrieval.model import Hit, IndexedFile, RankingOptions, StoreFiles
+from localassist.store import assistants as assistant_rows
+from localassist.store import threads as thread_rows
+from localassist.store import vector_stores as store_rows
+from localassist.store.database import Connection, Database
+from localassist.tools.base import ToolUnusableError
+from localassist.types.run import Run
+from localassist.types.vector_store import VectorStore
+
+_WAIT_S = 60.0
+"""Source: reference, "File search": a run waits up to 60 s for the thread's vector store, not for the assistant's."""
+_LOOK_AGAIN_S = 0.1
+
+
+class Retrieves(Protocol):
+    """What is asked of `retrieval.retriever.Retriever`."""
+
+    def search(
+        self,
+        stores: Sequence[StoreFiles],
+        queries: Sequence[str],
+        *,
+        limit: int,
+        filters: Any = None,
+        score_threshold: float = 0.0,
+        options: RankingOptions | None = None,
+    ) -> Sequence[Hit]:
+        """Give the best passages, best first; blocking."""
+        ...
+
+
+class StoreSearcher:
+    """Searches vector stores by id, or those of a run. Searching happens in a thread."""
+
+    def __init__(self, db: Database, retriever: Callable[[], Retrieves]) -> None:
+        self._db = db
+        self._retriever = retriever
+
+    async def __call__(self, run: Run, queries: Sequence[str], *, limit: int, score_threshold: float) -> Sequence[Hit]:
+        """Search the stores of the run's assistant and of its thread, ranked together.
+
+        Waits up to 60 seconds for files that are still being added to the thread's store.
+
+        Raises:
+            ToolUnusableError: one of the stores has expired.
+        """
+        of_assistant, of_thread = await self._db.read(lambda conn: _stores_of(conn, run))
+        await self._wait_for(of_thread)
+        ids = list(dict.fromkeys([*of_assistant, *of_thread]))
+        stores = await self._db.read(lambda conn: [store_rows.get(conn, i) for i in ids])
+        expired = [store.id for store in stores if store is not None and store.status == "expired"]
+        if expired:
+            raise ToolUnusableError(f"Vector store {expired[0]} has expired. Give the thread or assistant a new one.")
+        return await self.search(ids, queries, limit=limit, score_threshold=score_threshold)
+
+    async def search(
+        self,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        limit: int,
+        filters: Mapping[str, Any] | None = None,
+        score_threshold: float = 0.0,
+        options: RankingOptions | None = None,
+    ) -> Sequence[Hit]:
+        """Search stores, ranked together; stores that are gone are passed over.
+
+        Raises:
+            BadRequestError: the filters are malformed.
+        """
+        loop = asyncio.get_running_loop()
+        versions = await self._db.read(lambda conn: [(i, store_rows.index_version(conn, i)) for i in store_ids])
+        stores = [StoreFiles(i, version, self._loader(loop, i)) for i, version in versions if version is not None]
+        if not stores:
+            return []
+        return await asyncio.to_thread(
+            lambda: self._retriever().search(
+                stores, queries, limit=limit, filters=filters, score_threshold=score_threshold, options=options
+            )
+        )
+
+    def _loader(self, loop: asyncio.AbstractEventLoop, store_id: str) -> Callable[[], Sequence[IndexedFile]]:
+        def load() -> Sequence[IndexedFile]:
+            reading = self._db.read(lambda conn: store_rows.indexed_files(conn, store_id))
+            rows = asyncio.run_coroutine_threadsafe(reading, loop).result()
+            return [IndexedFile(r.file_id, r.filename, r.content_key, r.attributes) for r in rows]
+
+        return load
+
+    async def _wait_for(self, store_ids: Sequence[str]) -> None:
+        until = clock.now() + _WAIT_S
+        while store_ids and clock.now() < until:
+            stores = await self._db.read(lambda conn: [store_rows.get(conn, i) for i in store_ids])
+            if not any(_is_busy(store) for store in stores):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _stores_of(conn: Connection, run: Run) -> tuple[list[str], list[str]]:
+    assistant = assistant_rows.get(conn, run.assistant_id)
+    thread = thread_rows.get(conn, run.thread_id)
+    found = []
+    for holder in (assistant, thread):
+        resources = holder.tool_resources.file_search if holder is not None else None
+        found.append(list(resources.vector_store_ids) if resources is not None else [])
+    return found[0], found[1]
+
+
+def _is_busy(store: VectorStore | None) -> bool:
+    return store is not None and store.status == "in_progress"
