@@ -1,15 +1,17 @@
-"""Chat through litellm, for providers that do not speak the chat completions API. The only chat adapter that imports it.
+"""Chat through litellm, for providers that do not speak the chat completions API.
 
 Call `config.quiet_litellm` before this module is loaded: litellm reads its settings when it is imported.
 
-What it costs beside the direct adapter: seconds to import, one to three milliseconds a chunk, and one blind spot: litellm
-ends a stream that was closed without a finish reason as if the reply were complete.
+litellm takes seconds to import and more time for a chunk than the direct adapter does (`benchmarks/streaming.py`). It
+also ends a stream that was cut, and a body that is no stream, as if the reply were complete; both are told apart here.
 """
 
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
+import httpx
 import litellm
 
 from localassist.egress import Egress, egress_error_in
@@ -22,8 +24,10 @@ litellm.telemetry = False
 litellm.suppress_debug_info = True
 litellm.disable_streaming_logging = True
 litellm.disable_aiohttp_transport = True  # one HTTP library, one place to check
-litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # a long table rule repeats one chunk rightly
+# A long table rule repeats one chunk rightly; litellm would end the reply after a hundred.
+vars(litellm)["REPEATED_STREAMING_CHUNK_LIMIT"] = sys.maxsize
 
+_ROOT: Final[type[Exception]] = vars(litellm.exceptions)["openai"].OpenAIError  # the base of everything it raises
 _HOSTS: Final[Mapping[str, str]] = {
     "anthropic": "api.anthropic.com",
     "cohere": "api.cohere.com",
@@ -82,15 +86,13 @@ class LiteLLMModel:
                 max_retries=0,
                 caching=False,
             )
-            async for chunk in stream:
-                if delta := reader.read(_plain(chunk)):
-                    yield delta
-            if delta := reader.done():
+            async for delta in _deltas(stream, reader):
                 yield delta
-        except ModelError:
-            raise
-        except litellm.exceptions.OpenAIError as error:  # the root of everything litellm raises
-            raise self._failure(error, request, server) from error
+        except (_ROOT, httpx.HTTPError) as error:
+            failure: Exception = _failure(error, request, server)
+            raise failure from error
+        except BaseExceptionGroup as group:
+            raise egress_error_in(group) or group from None
 
     async def close(self) -> None:
         """Leave the connections to litellm: the program around us may be using them."""
@@ -117,30 +119,84 @@ class LiteLLMModel:
             return model, "", None
         return bare, provider, base_url
 
-    def _failure(self, error: Any, request: ChatRequest, server: str) -> Exception:
-        """Read litellm's errors; its classes decide where it has one, else the status does."""
-        if refused := egress_error_in(error):
-            return refused
-        words = str(getattr(error, "message", error)).removeprefix("litellm.")
-        response = getattr(error, "response", None)
-        wait = retry_after_s(getattr(response, "headers", None) or {})
-        status = getattr(error, "status_code", None) or 500
-        refusal = Refusal(int(status), words, str(getattr(error, "code", "") or ""), wait)
-        match error:
-            case litellm.ContextWindowExceededError():
-                return ContextLengthError(
-                    f"The prompt is longer than the context of {request.model!r}: {words}", max_tokens=limit_in(refusal)
-                )
-            case litellm.Timeout():
-                return ModelError(
-                    f"The model {request.model!r} at {server} did not answer within {request.timeout_s:g} seconds.",
-                    retryable=True,
-                )
-            case litellm.APIConnectionError():
-                return ModelError(f"No model server answers at {server}, or it broke off: {words}", retryable=True)
-            case litellm.APIError() if "MidStreamFallback" in type(error).__name__:
-                return ModelError(f"The reply of {request.model!r} was cut off before its end: {words}", retryable=True)
-        return model_error(refusal, model=request.model, server=server)
+
+async def _deltas(stream: Any, reader: ReplyReader) -> AsyncIterator[Delta]:
+    """Read litellm's chunks; hold its finish back until it is sure that the provider finished too.
+
+    Raises:
+        ModelError: the reply is empty, or was cut.
+    """
+    came = False
+    held: list[Delta] = []
+    async for chunk in stream:
+        delta = reader.read(_plain(chunk))
+        if delta is None:
+            continue
+        came = came or bool(delta.text or delta.tool_calls)
+        if held or (delta.finish_reason and not delta.text and not delta.tool_calls):
+            held.append(delta)
+        else:
+            yield delta
+    if getattr(stream, "received_finish_reason", "unknown") is None:
+        raise reader.cut("the connection was closed") if came else reader.empty()
+    if not came and all(delta.finish_reason in {None, "stop"} for delta in held):
+        raise reader.empty()
+    for delta in held:
+        yield delta
+    if delta := reader.done():
+        yield delta
+
+
+def _failure(error: Any, request: ChatRequest, server: str) -> Exception:
+    """Read litellm's errors: its class decides where it has one for the case, else the status does."""
+    if refused := egress_error_in(error):
+        return refused
+    chain = _chain(error)
+    words = next((w for w in (_words(e) for e in reversed(chain)) if w), "")
+    if any(isinstance(e, httpx.ConnectError | httpx.ConnectTimeout) for e in chain):
+        return ModelError(
+            f"No model server answers at {server} ({words}). Start the model server, or set the base URL of one that "
+            "runs.",
+            retryable=True,
+        )
+    if any(isinstance(e, litellm.exceptions.Timeout | httpx.TimeoutException) for e in chain):
+        return ModelError(
+            f"The model {request.model!r} at {server} did not answer within {request.timeout_s:g} seconds.",
+            retryable=True,
+        )
+    if any(isinstance(e, litellm.exceptions.MidStreamFallbackError) for e in chain):
+        return ModelError(f"The reply of {request.model!r} was cut off before its end: {words}", retryable=True)
+    wait = next((w for w in (retry_after_s(_headers(e)) for e in chain) if w is not None), None)
+    refusal = Refusal(
+        int(getattr(error, "status_code", None) or 500), _words(error), str(getattr(error, "code", "") or ""), wait
+    )
+    if isinstance(error, litellm.exceptions.ContextWindowExceededError):
+        return ContextLengthError(
+            f"The prompt is longer than the context of {request.model!r}: {refusal.words}", max_tokens=limit_in(refusal)
+        )
+    return model_error(refusal, model=request.model, server=server)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """List an error and those behind it, the last one the first that happened."""
+    chain: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in chain:
+        chain.append(found)
+        found = found.__cause__ or found.__context__
+    return chain
+
+
+def _words(error: BaseException) -> str:
+    """Give the provider's own words, without the names that litellm writes before them."""
+    text = str(getattr(error, "message", error)).split(" Original exception:")[0]
+    return re.sub(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - |$))+", "", text).strip()
+
+
+def _headers(error: BaseException) -> Mapping[str, str]:
+    response = getattr(error, "response", None)
+    found = getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None)
+    return {str(name).lower(): str(value) for name, value in dict(found or {}).items()}
 
 
 def _plain(chunk: Any) -> dict[str, Any]:

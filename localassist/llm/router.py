@@ -20,8 +20,8 @@ class Route:
 class ModelRouter:
     """A chat model that is many: configured names go to their adapters, every other name to the default.
 
-    So a program that asks for `gpt-4o` runs unchanged on the model that is there. An adapter that several routes make with
-    the same function is made once.
+    So a program that asks for `gpt-4o` runs unchanged on the model that is there. An adapter that several routes make
+    with the same function is made once.
     """
 
     def __init__(self, models: Mapping[str, Route], *, default: Route) -> None:

@@ -16,8 +16,8 @@ Reply = str | Sequence[Delta] | ModelError | Callable[[ChatRequest], "str | Sequ
 class ScriptedModel:
     """Gives its replies in order and keeps the requests.
 
-    A reply is a text (streamed word by word), deltas as they stand, an error to raise, or a function of the request that
-    gives one of these. `requests` holds every request so far.
+    A reply is a text (streamed word by word), deltas as they stand, an error to raise, or a function of the request
+    that gives one of these. `requests` holds every request so far.
     """
 
     def __init__(self, *replies: Reply, info: ModelInfo | None = None) -> None:

@@ -211,11 +211,15 @@ class ReplyReader:
         if self.finished:
             return None
         if not self._something:
-            raise ModelError(
-                f"The model server at {self._server} answered with no choice: an empty reply from {self._model!r}.",
-                retryable=True,
-            )
+            raise self.empty()
         return Delta("", tuple(self._calls.rest()), self._finish("stop"))
+
+    def empty(self) -> ModelError:
+        """Give the error of a reply in which nothing came."""
+        return ModelError(
+            f"The model server at {self._server} answered with no choice: an empty reply from {self._model!r}.",
+            retryable=True,
+        )
 
     def cut(self, why: str) -> ModelError:
         """Give the error of a stream that ended before its reply was complete."""
