@@ -86,7 +86,9 @@ class Citations:
         """Give what was held back: the text ends here."""
         pieces: list[Cited] = []
         held, self._held = self._held, ""
-        if held and not re.match(r"【\d{1,4}[:†]", held):
+        if re.match(r"【\d{1,4}[:†]", held):
+            self._removed = True
+        else:
             self._say(held, pieces)
         if self._space and not self._removed:
             self._put(self._space, pieces)
