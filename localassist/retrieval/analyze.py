@@ -24,12 +24,12 @@ _RUNS: Final = re.compile(f"(?P<unspaced>[{_UNSPACED}]+)|[^\\W_{_UNSPACED}]+")
 
 _STOP_WORDS: Final = frozenset(
     """
-    a about above after again against all am an and any are as at be because been before being below between both but
-    by can could d did do does doing don down during each few for from further had has have having he her here hers herself
-    him himself his how i if in into is it its itself just ll m me more most my myself no nor not now o of off on once
-    only or other our ours ourselves out over own re s same she should so some such t than that the their theirs them
-    themselves then there these they this those through to too under until up ve very was we were what when where which
-    while who whom why will with would you your yours yourself yourselves
+    a about above after again against all am an and any are as at be because been before being below between both
+    but by can could d did do does doing don down during each few for from further had has have having he her here
+    hers herself him himself his how i if in into is it its itself just ll m me more most my myself no nor not now o
+    of off on once only or other our ours ourselves out over own re s same she should so some such t than that the
+    their theirs them themselves then there these they this those through to too under until up ve very was we were
+    what when where which while who whom why will with would you your yours yourself yourselves
     """.split()  # noqa: SIM905 - a list of 140 quoted words is harder to read
 )
 
@@ -57,8 +57,8 @@ def terms(text: str) -> list[str]:
     """Give the terms of a text in reading order.
 
     A term is a run of letters and digits in lower case, without the stop words of English, reduced to its English stem.
-    Runs of Chinese, Japanese or Korean characters stand apart and give each pair of neighbours; a lone one stays. Letters
-    and digits of full width count as their plain ones.
+    Runs of Chinese, Japanese or Korean characters stand apart and give each pair of neighbours; a lone one stays.
+    Letters and digits of full width count as their plain ones.
     """
     analyzed = analyze_text(text)
     return [analyzed.vocabulary[term] for term in analyzed.terms.tolist()]

@@ -81,7 +81,7 @@ def merge_postings(parts: Sequence[Postings]) -> Postings:
     if len(parts) == 1:
         return parts[0]
     first_rows = _offsets([len(part.lengths) for part in parts])
-    # One entry for each term of each part; in the order of terms, and within a term of parts, they lie as in the result.
+    # One entry for each term of each part; by term, and within a term by part, they lie as in the result.
     entries = np.concatenate([part.terms for part in parts])
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
     order = np.argsort(entries, kind="stable")
@@ -142,8 +142,7 @@ def bm25(postings: Postings, query: QueryTerms, *, idf: Scores, mean_length: flo
     counts = postings.counts[places].astype(np.float64)
     saturation = counts + K1 * (1.0 - B + B / mean_length * postings.lengths[rows])
     weights = np.repeat((idf * query.counts)[found] * (K1 + 1.0), sizes)
-    scores: Scores = np.bincount(rows, weights=weights * counts / saturation, minlength=n_rows)  # type: ignore[assignment]  # numpy's stubs forget what weights do
-    return scores
+    return np.asarray(np.bincount(rows, weights=weights * counts / saturation, minlength=n_rows), dtype=np.float64)
 
 
 def _lookup(postings: Postings, query: QueryTerms) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
