@@ -1,8 +1,8 @@
 """What a parser process and its parent say to each other: length-prefixed frames of JSON and UTF-8.
 
-A frame is 4 bytes length of the header, 8 bytes length of the body (both big-endian), the header as a JSON object, and
-the body. Nothing that comes from a parser process is executed or unpickled, and every length and span is checked, because
-a hostile file may have taken that process over.
+A frame is 4 bytes length of the header, 8 bytes length of the body (both big-endian), the header as a JSON object,
+and the body. Nothing that comes from a parser process is executed or unpickled, and every length and span is checked,
+because a hostile file may have taken that process over.
 """
 
 import struct

@@ -2,8 +2,9 @@
 
 import re
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
+from localassist.errors import IngestionError
 from localassist.retrieval.model import Document
 from localassist.retrieval.parsers.builder import TextBuilder, clean
 from localassist.retrieval.parsers.text import decode
@@ -18,8 +19,9 @@ _DROPPED = frozenset({"script", "style", "noscript", "template", "svg", "math", 
 _CELLS = frozenset({"td", "th"})
 _BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl",
-    "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "li", "main",
-    "nav", "ol", "optgroup", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul",
+    "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "li",
+    "main", "nav", "ol", "optgroup", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr",
+    "ul",
 })  # fmt: skip
 _SPACED = frozenset({"article", "blockquote", "dl", "figure", "ol", "p", "pre", "section", "table", "ul"})
 _LAYOUT = "h1, h2, h3, h4, h5, h6, table, ul, ol, pre"
@@ -73,9 +75,14 @@ def write_html(source: str, builder: TextBuilder, *, with_title: bool = True) ->
     """Append the visible text of an HTML page to a document.
 
     Raises:
-        IngestionError: the document would be too long.
+        IngestionError: the document would be too long, or needs too much memory.
     """
-    tree = LexborHTMLParser(clean(source))
+    try:
+        tree = LexborHTMLParser(clean(source))
+    except SelectolaxError as error:  # any bytes are HTML: it fails for want of memory only
+        raise IngestionError(
+            "The HTML needs more memory to be read than allowed. Split it into smaller files."
+        ) from error
     if tree.body is None:
         return
     title = tree.css_first("head > title")

@@ -123,6 +123,9 @@ def _almost_utf8(data: bytes) -> str | None:
 def _guess(data: bytes, file_name: str) -> tuple[str, str]:
     data = data.replace(b"\x00", b"")
     sample = data[:_SAMPLE_BYTES]
+    for japanese in ("euc_jp", "cp932"):
+        if _has_hiragana(sample, japanese):
+            return data.decode(japanese, "replace"), japanese
     match = from_bytes(sample, cp_isolation=_LEGACY).best()
     encoding = "cp1252" if match is None else match.encoding
     if encoding in _LATIN_LETTERS or (
@@ -137,6 +140,18 @@ def _guess(data: bytes, file_name: str) -> tuple[str, str]:
             "characters are invalid. Save the file as UTF-8 and upload it again."
         )
     return text, encoding
+
+
+def _has_hiragana(sample: bytes, encoding: str) -> bool:
+    """Tell Japanese by its syllables: what else these bytes could be shows hardly any of them."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(
+            sample
+        )  # a character cut by the sample's end is no error
+    except UnicodeDecodeError:
+        return False
+    foreign = [c for c in text if c > "\x7f"]
+    return sum("ぁ" <= c <= "ゖ" for c in foreign) > 0.2 * len(foreign)
 
 
 def _cuts_latin_words(text: str) -> bool:
