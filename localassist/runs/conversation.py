@@ -11,6 +11,7 @@ from localassist.runs.prompt import ImageReader, Prompt, chat_message, fit, tool
 from localassist.store import messages as message_rows
 from localassist.store import runs as run_rows
 from localassist.store.database import Connection, Database
+from localassist.store.jobs import Fence
 from localassist.tools.base import Tool
 from localassist.tools.file_search import CITE
 from localassist.types.common import Usage
@@ -62,8 +63,14 @@ class Conversation:
         self.call_ids.update(call.id for call in calls)
 
 
-async def load(db: Database, run: Run, tools: Mapping[str, Tool], read_image: ImageReader) -> Conversation:
-    """Read what a run has to go on. What an earlier worker left half done is taken away first."""
+async def load(
+    db: Database, run: Run, fence: Fence, tools: Mapping[str, Tool], read_image: ImageReader
+) -> Conversation:
+    """Read what a run has to go on. What an earlier worker left half done is taken away first.
+
+    Raises:
+        LostLease: another worker holds the run by now.
+    """
     newest = run.truncation_strategy.last_messages or _NEWEST_MESSAGES
 
     def read(conn: Connection) -> tuple[Sequence[Message], Sequence[RunStep]]:
@@ -72,7 +79,7 @@ async def load(db: Database, run: Run, tools: Mapping[str, Tool], read_image: Im
     messages, steps = await db.read(read)
     half_done = [step for step in steps if step.status == "in_progress"]
     if half_done:
-        await db.write(lambda conn: _take_away(conn, half_done))
+        await db.write(lambda conn: _take_away(conn, half_done, fence))
     own = {message.id: message for message in messages if message.run_id == run.id}
     conversation = Conversation()
     for message in messages:
@@ -115,12 +122,12 @@ def question_of(conversation: Conversation) -> str:
     return ""
 
 
-def _take_away(conn: Connection, steps: Sequence[RunStep]) -> None:
+def _take_away(conn: Connection, steps: Sequence[RunStep], fence: Fence) -> None:
     """Delete steps that never completed, and their messages: nobody was told that they had."""
     for step in steps:
+        run_rows.delete_step(conn, step.id, fence)
         if isinstance(step.step_details, MessageCreationStepDetails):
             message_rows.delete(conn, step.thread_id, step.step_details.message_creation.message_id)
-        run_rows.delete_step(conn, step.id)
 
 
 async def _replay(

@@ -146,7 +146,7 @@ class _Execution:
         """
         ex, recorder = self._ex, self._recorder
         await recorder.start()
-        self._conversation = await load(ex.db, recorder.run, ex.tools, ex.read_image)
+        self._conversation = await load(ex.db, recorder.run, recorder.fence, ex.tools, ex.read_image)
         for _ in range(ex.limits.max_turns):
             if await self._one_turn():
                 return

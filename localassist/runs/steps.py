@@ -83,7 +83,7 @@ class Recorder:
 
     def __init__(self, run: Run, fence: Fence, writer: EventWriter) -> None:
         self.run = run
-        self._fence = fence
+        self.fence = fence
         self._writer = writer
         self._message: tuple[Message, RunStep] | None = None
         self._tool_step: RunStep | None = None
@@ -133,7 +133,7 @@ class Recorder:
 
         def change(conn: Connection) -> None:
             message_rows.insert(conn, message)
-            run_rows.insert_step(conn, step, self._fence)
+            run_rows.insert_step(conn, step, self.fence)
 
         await self._writer.commit(
             [
@@ -183,7 +183,7 @@ class Recorder:
 
         def change(conn: Connection) -> None:
             message_rows.replace(conn, message)
-            run_rows.replace_step(conn, step, self._fence)
+            run_rows.replace_step(conn, step, self.fence)
 
         name: EventName = "thread.message.completed" if why_incomplete is None else "thread.message.incomplete"
         return [event(name, message.model_dump()), self._step_event(step)], change
@@ -213,7 +213,7 @@ class Recorder:
         def change(conn: Connection) -> None:
             if earlier is not None:
                 earlier(conn)
-            run_rows.insert_step(conn, step, self._fence)
+            run_rows.insert_step(conn, step, self.fence)
 
         await self._writer.commit([*events, *self._step_opened(step)], change)
         self._message, self._tool_step = None, step
@@ -227,7 +227,7 @@ class Recorder:
     async def save_tool_calls(self, calls: Sequence[StepToolCall]) -> None:
         """Write down calls that have been carried out while others of the step are still under way."""
         step = self._open_tool_step().model_copy(update={"step_details": ToolCallsStepDetails(tool_calls=list(calls))})
-        await self._writer.commit([], lambda conn: _replace_step(conn, step, self._fence))
+        await self._writer.commit([], lambda conn: _replace_step(conn, step, self.fence))
         self._tool_step = step
 
     @uninterrupted
@@ -235,7 +235,7 @@ class Recorder:
         """End a step of tool calls that the engine carried out itself."""
         step = self._open_tool_step().model_copy(update={"step_details": ToolCallsStepDetails(tool_calls=list(calls))})
         step = _ended(step, "completed", at=clock.now_s(), usage=usage)
-        await self._writer.commit([self._step_event(step)], lambda conn: _replace_step(conn, step, self._fence))
+        await self._writer.commit([self._step_event(step)], lambda conn: _replace_step(conn, step, self.fence))
         self._tool_step = None
 
     @uninterrupted
@@ -245,7 +245,7 @@ class Recorder:
             update={"step_details": ToolCallsStepDetails(tool_calls=list(calls)), "usage": usage}
         )
         run = lifecycle.move(self.run, "requires_action", at=clock.now_s(), required_action=action)
-        await self._commit_run(run, change=lambda conn: _replace_step(conn, step, self._fence))
+        await self._commit_run(run, change=lambda conn: _replace_step(conn, step, self.fence))
 
     # --- the end ---
 
@@ -288,7 +288,7 @@ class Recorder:
             unfinished: RunStepStatus = "failed" if step_status == "completed" else step_status
             step = _ended(self._tool_step, unfinished, at=clock.now_s(), last_error=last_error)
             events.append(self._step_event(step))
-            changes.append(lambda conn: _replace_step(conn, step, self._fence))
+            changes.append(lambda conn: _replace_step(conn, step, self.fence))
         run = lifecycle.move(
             self.run,
             status,
@@ -314,7 +314,7 @@ class Recorder:
         def apply(conn: Connection) -> None:
             if change is not None:
                 change(conn)
-            if not run_rows.change(conn, run, expected=expected, fence=self._fence):
+            if not run_rows.change(conn, run, expected=expected, fence=self.fence):
                 raise StateChangedError
 
         told = event(lifecycle.event_name(run.status), run.model_dump())

@@ -1,5 +1,7 @@
 """Marks become annotations, whatever pieces they come in."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def cite(text: str, cuts: list[int] | None = None, sources: list[Source] | None 
     """Feed `text` in the pieces that `cuts` make; the text as shown, and the pieces."""
     citations = Citations(SOURCES if sources is None else sources)
     borders = [0, *sorted(c % (len(text) + 1) for c in cuts or []), len(text)]
-    pieces = [p for a, b in zip(borders, borders[1:], strict=False) for p in citations.feed(text[a:b])]
+    pieces = [p for a, b in itertools.pairwise(borders) for p in citations.feed(text[a:b])]
     pieces += citations.finish()
     assert citations.text == "".join(piece.text for piece in pieces)
     return citations.text, pieces
