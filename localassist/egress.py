@@ -139,7 +139,8 @@ def _pattern(text: str) -> tuple[str, int | None]:
         host, port = _host_and_port(text.strip())
     except ValueError as error:
         raise ConfigurationError(f"allow_hosts: {text!r} is not a host: {error}.") from error
-    if not host or any(c in host for c in "/ \\@") or "*" in host.removeprefix("*.") or host == "*.":
+    path = "://" not in text and "/" in text
+    if not host or path or any(c in host for c in "/ \\@") or "*" in host.removeprefix("*.") or host == "*.":
         raise ConfigurationError(
             f"allow_hosts: {text!r} is not a host. Allowed: a name, an address, '*.example.com'; with ':port' or not."
         )

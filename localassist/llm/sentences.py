@@ -9,7 +9,7 @@ _MAX_HEADING: Final = 90
 _MAX_SENTENCE: Final = 600
 _ENDS: Final = '.!?…。！？;:：；"”’»」』)）】'
 _CLOSERS: Final = '"”’»)\\]）」』】'
-_LATIN_END: Final = re.compile(rf"(?<=[.!?…])[{_CLOSERS}]*\s+(?=[^\sa-zß-öø-ÿ])")
+_LATIN_END: Final = re.compile(rf"(?<=[.!?…])[“{_CLOSERS}]*\s+(?=[^\sa-zß-öø-ÿ])")
 _CJK_END: Final = re.compile(rf"[。！？]+[{_CLOSERS}]*")
 _CJK: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]")
 _ITEM: Final = re.compile(r"\s*(?:[-*+•‣·–]|\(?\d{1,3}[.)]|\(?[a-z]\))\s+\S")
@@ -36,8 +36,9 @@ def sentences(passage: str) -> list[Sentence]:
     """
     found: list[Sentence] = []
     heading = ""
-    for unit, is_heading in _units(passage):
-        if is_heading:
+    units = list(_units(passage))
+    for i, (unit, is_heading) in enumerate(units):
+        if is_heading and not all(other for _, other in units[i:]):  # something stands below it
             heading = f"{heading} {unit}".strip() if not found or found[-1].heading != heading else unit
             continue
         found += [Sentence(text, heading) for text in _split(unit)]
@@ -55,14 +56,15 @@ def _units(passage: str) -> Iterator[tuple[str, bool]]:
     lines: list[str] = []
     for line in [*passage.splitlines(), ""]:
         alone = _HASHES.match(line) or _is_row(line)
-        if lines and (not line.strip() or alone or _ITEM.match(line)):
+        if lines and (_is_rule(line) or alone or _ITEM.match(line)):
             text = _joined(lines)
             yield text, len(lines) == 1 and _is_heading(text)
             lines = []
-        if not line.strip() or _is_rule(line):
+        if _is_rule(line):
             continue
         if alone:
-            yield _HASHES.sub("", line).strip(" #\t"), not _is_row(line)
+            is_heading = not _is_row(line)
+            yield (_HASHES.sub("", line, count=1) if is_heading else line).strip(), is_heading
         else:
             lines.append(line.strip())
 
@@ -100,7 +102,9 @@ def _fitting(text: str) -> Iterator[str]:
 
 
 def _is_heading(text: str) -> bool:
-    return len(text) <= _MAX_HEADING and text[-1] not in _ENDS and not _ITEM.match(text)
+    if len(text) > _MAX_HEADING or text[-1] in _ENDS or _ITEM.match(text):
+        return False
+    return not (_LATIN_END.search(text) or _CJK_END.search(text))
 
 
 def _is_row(line: str) -> bool:
@@ -108,4 +112,5 @@ def _is_row(line: str) -> bool:
 
 
 def _is_rule(line: str) -> bool:
+    """Tell whether a line has nothing to read: empty, or dashes, or punctuation alone."""
     return not any(character.isalnum() for character in line)
