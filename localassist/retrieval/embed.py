@@ -161,7 +161,12 @@ def sub_window_means(n_tokens: int, size: int, stride: int) -> tuple[NDArray[np.
 
 
 def pool(outputs: Vectors, pooling: Pooling) -> Vectors:
-    """Reduce the outputs `[batch, length, dim]` of whole texts, special tokens included, to unit vectors."""
+    """Reduce the outputs `[batch, length, dim]` of whole texts, special tokens included, to unit vectors.
+
+    A text without a single token has the vector zero.
+    """
+    if not outputs.shape[1]:
+        return np.zeros((len(outputs), outputs.shape[2]), np.float32)
     return unit_rows(outputs[:, 0] if pooling == "cls" else outputs.mean(axis=1, dtype=np.float32))
 
 

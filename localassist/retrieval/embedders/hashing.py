@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from localassist.retrieval.embed import EmbeddingRecipe, Ids, WindowEmbedder, WindowPlan
 from localassist.retrieval.model import Vectors
 
-_WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]", re.UNICODE)
+_WORD = re.compile(r"[\u2e80-\U0003ffff]|[^\W\d_\u2e80-\U0003ffff]+|\d+|[^\w\s]")
 _MAX_WORD = 24
 
 
 class HashingModel:
-    """Words (at most 24 characters of one; each Han character and kana alone) as tokens, and a random vector for each.
+    """A random vector for each word; implements `retrieval.embed.TokenModel`.
 
-    Implements `retrieval.embed.TokenModel`. A token's output depends on the token alone.
+    Tokens are words, at most 24 characters of one, and single characters of East Asian scripts. A token's output depends
+    on the token alone.
     """
 
     special_ids: tuple[Sequence[int], Sequence[int]] = ((), ())
@@ -29,8 +30,7 @@ class HashingModel:
         """Give the ids `[n]` of a text's words, and their characters `[n, 2]`."""
         spans: list[tuple[int, int]] = []
         for word in _WORD.finditer(text):
-            step = 1 if word[0][0] >= "\u2e80" else _MAX_WORD
-            spans += [(at, min(at + step, word.end())) for at in range(word.start(), word.end(), step)]
+            spans += [(at, min(at + _MAX_WORD, word.end())) for at in range(word.start(), word.end(), _MAX_WORD)]
         ids = [zlib.crc32(text[a:b].lower().encode("utf-8", "replace")) & 0x7FFFFFFF for a, b in spans]
         return np.array(ids, np.int32), np.array(spans, np.int32).reshape(-1, 2)
 
