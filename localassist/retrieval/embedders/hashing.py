@@ -17,8 +17,8 @@ _MAX_WORD = 24
 class HashingModel:
     """A random vector for each word; implements `retrieval.embed.TokenModel`.
 
-    Tokens are words, at most 24 characters of one, and single characters of East Asian scripts. A token's output depends
-    on the token alone.
+    Tokens are words, at most 24 characters of one, and single characters of East Asian scripts. A token has one output
+    wherever it stands.
     """
 
     special_ids: tuple[Sequence[int], Sequence[int]] = ((), ())
