@@ -27,7 +27,7 @@ __all__ = ["SUPPORTED_EXTENSIONS", "ProcessParser"]
 DEFAULT_MAX_CHARACTERS = 20_000_000
 """About the 5,000,000 tokens that the API allows for a file, in English."""
 
-_MAX_FILES_PER_WORKER = 500
+MAX_FILES_PER_WORKER = 500
 _READ_BYTES = 1 << 20
 _GRACE_S = 5.0
 """A process whose output has ended is about to end; its exit status says why."""
@@ -114,9 +114,7 @@ class ProcessParser:
             workers = list(self._all)
         for worker in workers:
             worker.stop()
-        for _ in range(
-            self._n_workers
-        ):  # a thread that is waiting for an answer sees its worker end, and gives it back
+        for _ in range(self._n_workers):  # a thread that waits for an answer sees its worker end, and gives it back
             self._drop(self._idle.get())
         for _ in range(self._n_workers):
             self._idle.put(None)
@@ -197,7 +195,7 @@ class _Worker:
     @property
     def is_spent(self) -> bool:
         """Tell whether the next file should go to a new process."""
-        return self._is_grown or self._n_files >= _MAX_FILES_PER_WORKER or self._process.poll() is not None
+        return self._is_grown or self._n_files >= MAX_FILES_PER_WORKER or self._process.poll() is not None
 
     def parse(self, path: Path, file_name: str) -> Document:
         """Let the process read a file.

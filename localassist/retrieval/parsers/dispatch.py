@@ -1,12 +1,14 @@
 """One file's bytes to a `Document`: decides the parser, and checks what comes out."""
 
+import dataclasses
 import importlib
 import unicodedata
 from collections.abc import Callable
 
 from localassist.errors import IngestionError
 from localassist.retrieval.model import Document
-from localassist.retrieval.parsers.kinds import Kind, detect_kind, kind_by_name
+from localassist.retrieval.parsers.detect import detect_kind
+from localassist.retrieval.parsers.kinds import Kind, kind_by_name
 
 Parser = Callable[..., Document]
 
@@ -37,14 +39,7 @@ def parse_bytes(data: bytes, *, file_name: str, max_characters: int) -> Document
     if not _has_visible_text(document.text):
         raise IngestionError(_describe_empty(data, document, file_name))
     if kind != kind_by_name(file_name):
-        return Document(
-            document.text,
-            document.pages,
-            document.headings,
-            document.n_pages,
-            document.n_empty_pages,
-            f"{document.parser}, by content",
-        )
+        return dataclasses.replace(document, parser=f"{document.parser}, by content")
     return document
 
 

@@ -20,8 +20,8 @@ _CELLS = frozenset({"td", "th"})
 _BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl",
     "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "hr", "html", "legend", "li",
-    "main", "nav", "ol", "optgroup", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr",
-    "ul",
+    "main", "nav", "ol", "optgroup", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead",
+    "tr", "ul",
 })  # fmt: skip
 _SPACED = frozenset({"article", "blockquote", "dl", "figure", "ol", "p", "pre", "section", "table", "ul"})
 _LAYOUT = "h1, h2, h3, h4, h5, h6, table, ul, ol, pre"

@@ -3,7 +3,7 @@
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import pypdf
 import pypdfium2
@@ -14,7 +14,8 @@ from localassist.retrieval.model import Document
 from localassist.retrieval.parsers.builder import TextBuilder, clean
 
 _LINE_END_HYPHEN = re.compile("(\\w*)[\ufffe\x02](?:\r?\n)?(\\w*)")
-"""PDFium writes U+FFFE (earlier: U+0002) for a hyphen that ends a line inside a word, and drops the line's end."""
+"""PDFium writes U+0002 (earlier: U+FFFE) for a hyphen that ends a line inside a word, and drops the line's end."""
+_HYPHENATED = re.compile(r"\w+-\w+")
 _DROPPED = re.compile("[\x00-\x08\x0b\x0e-\x1f\xad\ufffe\uffff]")
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"})
 _TRAILING_BLANKS = re.compile(r"[ \t]+(?=\n)")
@@ -42,11 +43,23 @@ def parse(data: bytes, *, file_name: str, max_characters: int) -> Document:
 
 def _read(pages: Iterator[str], parser: str, max_characters: int) -> Document:
     builder = TextBuilder(max_characters=max_characters)
-    for text in pages:
+    texts = list(_up_to(pages, max_characters))
+    hyphenated = {word for text in texts for word in _HYPHENATED.findall(text)}
+    for text in texts:
         builder.begin_page()
-        builder.write(_tidy(text))
+        builder.write(_tidy(text, hyphenated))
         builder.end_page()
     return builder.build(parser)
+
+
+def _up_to(pages: Iterator[str], max_characters: int) -> Iterator[str]:
+    """Stop one page after the limit, where the builder will refuse the text."""
+    n_characters = 0
+    for text in pages:
+        yield text
+        n_characters += len(text)
+        if n_characters > 2 * max_characters:
+            return
 
 
 def _pages_by_pdfium(data: bytes, file_name: str) -> Iterator[str]:
@@ -101,7 +114,15 @@ def _protected(file_name: str) -> IngestionError:
     )
 
 
-def _tidy(text: str) -> str:
-    """Mend what typesetting did to words: hyphens at line ends, ligatures, soft hyphens, control characters."""
-    text = clean(_LINE_END_HYPHEN.sub(r"\1\2", text)).translate(_LIGATURES)
+def _tidy(text: str, hyphenated: Set[str]) -> str:
+    """Mend what typesetting did to words: hyphens at line ends, ligatures, soft hyphens, control characters.
+
+    A word that was divided is joined, and keeps its hyphen if the document writes it with one elsewhere (`hyphenated`).
+    """
+
+    def join(word: re.Match[str]) -> str:
+        with_hyphen = f"{word[1]}-{word[2]}"
+        return with_hyphen if with_hyphen in hyphenated else word[1] + word[2]
+
+    text = clean(_LINE_END_HYPHEN.sub(join, text)).translate(_LIGATURES)
     return _TRAILING_BLANKS.sub("", _DROPPED.sub("", text))

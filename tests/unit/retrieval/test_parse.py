@@ -13,7 +13,7 @@ import pytest
 
 from localassist.errors import IngestionError
 from localassist.retrieval.model import Document, DocumentParser, Page
-from localassist.retrieval.parse import SUPPORTED_EXTENSIONS, ProcessParser
+from localassist.retrieval.parse import MAX_FILES_PER_WORKER, SUPPORTED_EXTENSIONS, ProcessParser
 from localassist.retrieval.parsers import frames
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "documents"
@@ -219,6 +219,33 @@ def test_a_worker_that_was_killed_is_replaced(tmp_path: Path) -> None:
         os.waitid(os.P_PID, workers_of(parser)[0], os.WEXITED | os.WNOWAIT)
 
         assert parser.parse(tmp_path / "a", file_name="a.txt").text == "hello"
+
+
+def test_a_worker_that_has_grown_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "small").write_text("hello", encoding="utf-8")
+    (tmp_path / "big").write_text("漢字" * 12_000_000, encoding="utf-8")
+    with ProcessParser(max_memory_bytes=300 * 2**20, max_characters=10**8) as parser:
+        parser.parse(tmp_path / "small", file_name="a.txt")
+        first = workers_of(parser)
+        with pytest.raises(IngestionError, match="needs more memory than allowed"):
+            parser.parse(tmp_path / "big", file_name="a.md")
+
+        assert parser.parse(tmp_path / "small", file_name="a.txt").text == "hello"
+        assert workers_of(parser) != first
+
+
+def test_a_worker_is_replaced_after_some_hundreds_of_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("hello", encoding="utf-8")
+    with ProcessParser() as parser:
+        parser.parse(tmp_path / "a", file_name="a.txt")
+        first = workers_of(parser)
+        for _ in range(MAX_FILES_PER_WORKER - 1):
+            parser.parse(tmp_path / "a", file_name="a.txt")
+        assert workers_of(parser) == first
+
+        parser.parse(tmp_path / "a", file_name="a.txt")
+
+        assert workers_of(parser) != first
 
 
 def test_closing_ends_a_read_in_progress_and_refuses_more(tmp_path: Path) -> None:
