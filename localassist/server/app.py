@@ -1,0 +1,54 @@
+"""The routes, and what every request passes before it reaches one."""
+
+from ipaddress import ip_address
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from localassist._version import __version__
+from localassist.config import Settings
+from localassist.errors import APIError
+from localassist.server.auth import Doorkeeper
+from localassist.server.encode import answer
+from localassist.server.errors import Boundary, on_api_error, on_http_error
+from localassist.server.routes import assistants, files, models, runs, threads, vector_stores
+from localassist.wiring import Engine
+
+
+def build_app(engine: Engine, settings: Settings) -> Starlette:
+    """Give the HTTP door of `engine`, which must have been started. Every path is served with and without `/v1`."""
+    app = Starlette(
+        routes=[
+            Route("/health", _health, methods=["GET"]),
+            *assistants.routes(engine),
+            *runs.routes(engine),
+            *threads.routes(engine),
+            *files.routes(engine, spool_folder=settings.home, max_file_bytes=settings.max_file_bytes),
+            *vector_stores.routes(engine),
+            *models.routes(engine),
+        ],
+        middleware=[
+            Middleware(Boundary),
+            Middleware(Doorkeeper, api_key=settings.api_key, loopback_only=_is_loopback(settings.host)),
+        ],
+        exception_handlers={APIError: on_api_error, HTTPException: on_http_error},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _health(_request: Request) -> Response:
+    return answer({"status": "ok", "version": __version__})
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

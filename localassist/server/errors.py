@@ -1,0 +1,123 @@
+"""Errors to the API's error body, and the headers that every answer carries."""
+
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Final
+
+import orjson
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localassist.errors import APIError, LocalAssistError
+from localassist.ids import new_id
+
+logger = logging.getLogger(__name__)
+
+API_VERSION: Final = "2020-10-01"
+"""Source: recorded answers of the hosted API, header `openai-version`."""
+
+
+def error_body(error: APIError) -> dict[str, Any]:
+    """Give the API's error body."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def error_response(error: APIError, *, headers: Mapping[str, str] | None = None) -> Response:
+    """Write an error as an answer."""
+    return Response(
+        orjson.dumps(error_body(error)),
+        status_code=error.status,
+        headers=dict(headers or {}),
+        media_type="application/json",
+    )
+
+
+async def on_api_error(_request: Request, error: Exception) -> Response:
+    """Answer an error that the API can express.
+
+    Raises:
+        TypeError: it was registered for another kind of error.
+    """
+    if not isinstance(error, APIError):
+        raise TypeError(f"Not an API error: {error!r}")
+    return error_response(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer a path or method that no route has.
+
+    Raises:
+        TypeError: it was registered for another kind of error.
+    """
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"Not an HTTP error: {error!r}")
+    url = f"{request.method} {request.scope.get('asked_path', request.url.path)}"
+    if error.status_code == 404:
+        message, code = f"Invalid URL ({url})", None
+    elif error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        message, code = f"Not allowed: {url}. This path takes {allowed}.", "method_not_supported"
+    else:
+        message, code = error.detail, None
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    return Response(
+        orjson.dumps(body),
+        status_code=error.status_code,
+        headers=dict(error.headers or {}),
+        media_type="application/json",
+    )
+
+
+class Boundary:
+    """The outermost layer: every request gets an id, every answer its headers, every fault a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry out one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id("req")
+        began = perf_counter()
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["openai-version"] = API_VERSION
+                headers["openai-processing-ms"] = str(max(1, round((perf_counter() - began) * 1000)))
+                headers["x-content-type-options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            logger.debug("A client went away", extra={"action": "client_gone", "request_id": request_id})
+        except Exception as error:  # a client must get a body, whatever happened; the traceback goes to the log
+            logger.exception(
+                "Request failed",
+                extra={"action": "request_failed", "request_id": request_id, "path": scope["path"]},
+            )
+            if not started:
+                await _fault(error, request_id)(scope, receive, send_with_headers)
+
+
+def _fault(error: Exception, request_id: str) -> Response:
+    if isinstance(error, LocalAssistError):
+        message = str(error)
+    else:
+        message = (
+            "The server had an error processing your request. "
+            f"This is a fault of localassist; its log has the traceback under {request_id}."
+        )
+    body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
+    return Response(orjson.dumps(body), status_code=500, media_type="application/json")
