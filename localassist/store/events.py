@@ -1,0 +1,59 @@
+"""A run's events: rows that are only added, numbered from 1 within the run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select
+
+from localassist.store.fences import Fence, hold
+from localassist.store.schema import run_events
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event: its number, its name, and its payload as JSON text."""
+
+    seq: int
+    name: str
+    data: str
+
+
+def append(
+    conn: Connection,
+    run_id: str,
+    first_seq: int,
+    events: Sequence[tuple[str, str]],
+    *,
+    attempt: int,
+    fence: Fence | None,
+) -> None:
+    """Add events (name, JSON text) under the numbers from `first_seq` on.
+
+    Raises:
+        LostLease: the run is no longer held under `fence`.
+    """
+    hold(conn, run_id, fence)
+    if events:
+        conn.execute(
+            insert(run_events),
+            [
+                {"run_id": run_id, "seq": seq, "attempt": attempt, "name": name, "data": data}
+                for seq, (name, data) in enumerate(events, start=first_seq)
+            ],
+        )
+
+
+def last_seq(conn: Connection, run_id: str) -> int:
+    """Give the number of the run's newest event, or 0."""
+    return conn.scalar(select(func.max(run_events.c.seq)).where(run_events.c.run_id == run_id)) or 0
+
+
+def after(conn: Connection, run_id: str, seq: int, limit: int = 1000) -> list[StoredEvent]:
+    """Read the events behind number `seq`, at most `limit`."""
+    rows = conn.execute(
+        select(run_events.c.seq, run_events.c.name, run_events.c.data)
+        .where(run_events.c.run_id == run_id, run_events.c.seq > seq)
+        .order_by(run_events.c.seq)
+        .limit(limit)
+    )
+    return [StoredEvent(*row) for row in rows]

@@ -1,0 +1,1 @@
+"""The way from every released schema to the next: Alembic's folder. Migrations are only added, never changed."""
