@@ -72,7 +72,7 @@ def terms(text: str) -> list[str]:
 def choose(question: str, passages: Sequence[Passage], *, limit: int = 4) -> list[Quotation]:
     """Pick the sentences that share most with the question, best first; at most `limit`, none twice.
 
-    A sentence scores the share of the question's words that it holds, each weighted by log(1 + n / n_with_it) over the
+    A sentence scores the share of the question's words that it holds, each weighted by how rare it is among the
     sentences at hand; less for words in its heading or its neighbours; more in a passage that the search ranked higher,
     and for a number where a number is asked for. If no sentence shares a word, the result is empty.
     """
@@ -82,7 +82,7 @@ def choose(question: str, passages: Sequence[Passage], *, limit: int = 4) -> lis
         return []
     bags = [set(terms(sentence.text)) for _, sentence in units]
     frequency = Counter(term for bag in bags for term in bag & wanted)
-    weight = {term: math.log(1 + len(units) / (frequency[term] or 1)) for term in wanted}
+    weight = {term: _idf(frequency[term], len(units)) for term in wanted}
     total = sum(weight.values())
     asks_number = bool(_ASKS_NUMBER.search(question))
     scored: list[tuple[float, int]] = []
@@ -135,6 +135,15 @@ def _best(
         taken.append(Quotation(sentence.text, passages[rank].mark, score))
         held.append(bags[i])
     return taken
+
+
+def _idf(n_with: int, n: int) -> float:
+    """Give log(1 + (n - n_with + ½) / (n_with + ½)).
+
+    Source:
+        Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, doi:10.1561/1500000019.
+    """
+    return math.log(1 + (n - n_with + 0.5) / (n_with + 0.5))
 
 
 def _weight(some: set[str], weight: dict[str, float]) -> float:

@@ -172,6 +172,17 @@ def test_the_same_sentence_in_two_passages_is_quoted_once() -> None:
     assert [(q.text, q.mark) for q in choose("What is the fee?", passages)] == [("The fee is 5 EUR.", "【4:0†a】")]
 
 
+def test_a_rare_word_of_the_question_counts_more_than_common_ones() -> None:
+    text = (
+        "Every employee of the company gets a badge. Every employee of the company gets a desk. "
+        "Every employee of the company gets a locker. Sabbaticals last six months."
+    )
+
+    best = choose("Does an employee of the company get a sabbatical?", [Passage("【4:0†a】", text)])[0]
+
+    assert best.text == "Sabbaticals last six months."
+
+
 def test_passages_are_read_with_their_marks_and_without_what_stands_beside_them() -> None:
     assert read_passages("Results:\n" + HANDBOOK)[0].text.startswith("# Leave")
     assert [p.mark for p in read_passages(HANDBOOK)] == ["【4:0†handbook.pdf】", "【4:1†guide.md】"]

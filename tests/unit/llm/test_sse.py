@@ -10,9 +10,7 @@ from localassist.errors import ModelError
 from localassist.llm import sse
 from localassist.llm.sse import EventBuffer
 
-payloads = st.lists(
-    st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1, max_size=12), max_size=6
-)
+payloads = st.lists(st.text(st.characters(exclude_characters="\r", codec="utf-8"), min_size=1, max_size=12), max_size=6)
 
 
 def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -25,7 +23,8 @@ def test_the_events_are_the_same_however_the_bytes_are_cut(
     contents: list[str], cuts: list[int], end: str, comments: bool
 ) -> None:
     noise = f": ping{end}{end}event: message{end}" if comments else ""
-    stream = "".join(f"{noise}data: {content}{end}{end}" for content in contents).encode()
+    lines = ["".join(f"data: {line}{end}" for line in content.split("\n")) for content in contents]
+    stream = "".join(f"{noise}{line}{end}" for line in lines).encode()
     buffer = EventBuffer()
 
     events = [event for piece in pieces_of(stream, cuts) for event in buffer.feed(piece)] + buffer.finish()
@@ -36,6 +35,12 @@ def test_the_events_are_the_same_however_the_bytes_are_cut(
 
 def test_data_lines_of_one_event_are_joined_with_a_line_feed() -> None:
     assert EventBuffer().feed(b"data: a\ndata:b\ndata:  c\n\n") == [b"a\nb\n c"]
+
+
+def test_a_line_end_that_two_packets_share_is_one_line_end() -> None:
+    buffer = EventBuffer()
+
+    assert [buffer.feed(p) for p in (b"data: a\r", b"\ndata: b\r", b"\n", b"\r", b"\n")] == [[], [], [], [b"a\nb"], []]
 
 
 def test_an_event_without_its_last_empty_line_is_given_at_the_end() -> None:
