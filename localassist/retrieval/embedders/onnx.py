@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from localassist.config import quiet_onnxruntime
 from localassist.errors import ConfigurationError
 from localassist.retrieval.embed import Ids
 from localassist.retrieval.embedders.wordpieces import Wordpieces
 from localassist.retrieval.model import Vectors
+
+quiet_onnxruntime()
+import onnxruntime  # noqa: E402 - its import alone would start to send telemetry
 
 _ERRORS_ONLY = 3
 _FILLED = {"attention_mask": 1, "token_type_ids": 0}
@@ -32,7 +35,6 @@ class OnnxModel:
     """
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
-        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
