@@ -199,7 +199,7 @@ def quiet_litellm() -> None:
 def quiet_onnxruntime() -> None:
     """Keep onnxruntime from reporting to its maker; call it before onnxruntime is imported.
 
-    Since 1.29 its import starts a thread that sends telemetry through sockets of its own, unseen by any guard in Python,
+    Since 1.29 its import starts a thread that sends telemetry through sockets of its own, unseen by a guard in Python,
     and its own `disable_telemetry_events()` comes too late. With this variable it starts nothing and writes nothing.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
