@@ -1,0 +1,95 @@
+"""`localassist ask`: a question about files, answered with citations."""
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from localassist.cli.answers import Answer, Reader, Said, Searched, print_citations, print_said
+from localassist.cli.answers import ask as ask_once
+from localassist.cli.exits import DONE, NOTHING_FOUND, SOME_FILES_FAILED
+from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_settings, settings_options
+from localassist.cli.progress import ProgressBar
+from localassist.cli.session import opened
+from localassist.cli.sources import Indexed, index, split
+from localassist.cli.terminal import err, out, print_json
+from localassist.config import EXTRACTIVE
+
+HELP = """Answer a question from files, with citations.
+
+PATH is a file or a folder. What is new in it is indexed, and kept in the home folder so that the next question is
+answered at once; the answer comes from these files only. Without a PATH, what `add` has indexed is asked. Each citation
+names the file, the page and the quoted sentence.
+
+\b
+Examples:
+  localassist ask contract.pdf "When does the contract end?"
+  localassist ask ~/Documents notes.md "Who is responsible for the audit?"
+  localassist ask --model ollama/llama3.2 ~/Documents "Summarise the travel rules."
+"""
+
+WITHOUT_MODEL = (
+    "These are quotations: no language model is configured. To put one behind the answers:\n"
+    "  --model ollama/llama3.2                                      a model that Ollama serves on this machine\n"
+    "  --model NAME --model-base-url http://127.0.0.1:8080/v1       any OpenAI-compatible server\n"
+)
+
+
+@click.command(help=HELP)
+@click.argument("arguments", nargs=-1, required=True, metavar="[PATH]... QUESTION")
+@click.option("--store", metavar="NAME", help="Ask (and fill) the store of this name, as `add --store NAME` does.")
+@settings_options(*HOME, *MODEL, *EMBEDDER)
+@json_option
+def ask(arguments: tuple[str, ...], store: str | None, as_json: bool, **given: Any) -> int:  # noqa: FBT001 - click's way
+    """Index what is new, ask, and show the answer; see `HELP`."""
+    paths, question = split(arguments, "question")
+    settings = load_settings(given)
+    bar = ProgressBar(err(), quiet=as_json)
+    with opened(settings, on_progress=bar.on_progress) as client:
+        indexed = index(client, bar, paths, store=store, quiet=as_json)
+        reader = Reader(indexed.report.paths)
+        pieces = ask_once(client, model=settings.model, store_id=indexed.store_id, question=question, reader=reader)
+        console = out()
+        for piece in pieces:
+            if as_json:
+                continue
+            match piece:
+                case Said():
+                    print_said(console, piece)
+                case Searched() if console.is_terminal:
+                    show_search(piece)
+    if as_json:
+        print_json(_document(reader.answer, indexed))
+    else:
+        console.print("\n")
+        print_citations(console, reader.answer.citations)
+        if settings.model == EXTRACTIVE:
+            err().print(Text("\n" + WITHOUT_MODEL.rstrip(), style="faint"))
+    return _exit_code(reader.answer, indexed)
+
+
+def show_search(search: Searched) -> None:
+    """Say what was looked for, and where it was found."""
+    queries = " · ".join(f"“{query}”" for query in search.queries)
+    files = ", ".join(search.files[:3]) + (" …" if len(search.files) > 3 else "")
+    found = f"{search.n_passages} passages in {files}" if search.n_passages else "nothing found"
+    err().print(Text(f"Searched {queries}: {found}", style="faint"))
+
+
+def _document(answer: Answer, indexed: Indexed) -> dict[str, Any]:
+    report = indexed.report
+    return {
+        **answer.document(),
+        "files": {
+            "indexed": [held.path for held in report.added],
+            "failed": [{"path": held.path, "error": held.error} for held in report.failed],
+            "unchanged": report.n_kept,
+            "duplicates": report.n_duplicates,
+        },
+    }
+
+
+def _exit_code(answer: Answer, indexed: Indexed) -> int:
+    if indexed.report.failed:
+        return SOME_FILES_FAILED
+    return DONE if answer.citations else NOTHING_FOUND
