@@ -109,7 +109,10 @@ class Tokenizer:
         are shared by several tokens belongs to the first of them; the others have the empty span behind it.
         """
         text = _without_surrogates(text)
-        byte_ends = np.cumsum(self._n_bytes[np.asarray(self.encode(text), dtype=np.int64)])
+        encode = self._encoding.encode_to_numpy  # no list of Python numbers in between
+        segments = [encode(segment, disallowed_special=()) for segment in _segments(text)]
+        tokens = np.concatenate(segments) if segments else np.zeros(0, dtype=np.uint32)
+        byte_ends = np.cumsum(self._n_bytes[tokens])
         if text.isascii():
             ends = byte_ends
         else:

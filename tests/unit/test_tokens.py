@@ -70,6 +70,13 @@ def test_a_text_cut_where_letters_end_has_the_tokens_of_the_whole(
         assert pieces == encoding.encode_ordinary(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "at"), [("so it's", 2), ("a\u0301b c", 3), ("漢字。次", 2), ("abc", None), ("1 2", None)]
+)
+def test_a_text_is_cut_behind_letters_but_not_before_what_belongs_to_them(text: str, at: int | None) -> None:
+    assert tokens._harmless_cut(text, len(text) - 1) == at
+
+
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_long_ordinary_text_has_the_tokens_of_the_whole(name: tokens.EncodingName) -> None:
     text = "It's 3.14 o'clock;\n\n  the “naïve” café's déjà-vu — 東京都は日本の首都。\t_x_ = {'a': 1}\r\n" * 2_000

@@ -182,3 +182,4 @@ def test_spans_of_pages_and_headings_quote_the_text(steps: list[tuple[str, str]]
     assert [document.text[p.start : p.end].split() for p in document.pages] == [t.split() for t in page_texts]
     assert document.n_empty_pages == sum(not t.strip() for t in page_texts)
     assert [p.number for p in document.pages] == list(range(1, len(page_texts) + 1))
+    assert all(0 <= p.start <= p.end <= len(document.text) for p in document.pages)
