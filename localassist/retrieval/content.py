@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from localassist import clock
+from localassist.errors import IngestionError
 from localassist.retrieval.model import Document, Heading, Page
 from localassist.retrieval.segment import Array, DamagedContentError, Segment, publish, write_segment
 
@@ -118,8 +119,11 @@ class ContentStore:
         """Make a segment young, so that `collect` leaves it; give whether it is there, whole and undamaged.
 
         A damaged one is reported in the log, and the caller writes it again.
+
+        Raises:
+            IngestionError: the folder cannot be written to.
         """
-        with self._lock(fcntl.LOCK_SH):
+        with _blamed_on_the_disk(), self._lock(fcntl.LOCK_SH):
             try:
                 self._touch(self._folder / name)
             except FileNotFoundError:
@@ -132,18 +136,23 @@ class ContentStore:
         return True
 
     def write(self, name: str, *, meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Put a segment in its place, complete and on disk."""
-        self._temporary_folder().mkdir(parents=True, exist_ok=True)
+        """Put a segment in its place, complete and on disk.
+
+        Raises:
+            IngestionError: the folder cannot be written to, or is full.
+        """
         temporary = self._temporary_folder() / f"{os.getpid()}-{secrets.token_hex(8)}"
-        try:
-            write_segment(temporary, meta=meta, arrays=arrays)
-            with self._lock(fcntl.LOCK_SH):
-                path = self._folder / name
-                path.parent.mkdir(exist_ok=True)
-                self._touch(temporary)
-                publish(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with _blamed_on_the_disk():
+            self._temporary_folder().mkdir(parents=True, exist_ok=True)
+            try:
+                write_segment(temporary, meta=meta, arrays=arrays)
+                with self._lock(fcntl.LOCK_SH):
+                    path = self._folder / name
+                    path.parent.mkdir(exist_ok=True)
+                    self._touch(temporary)
+                    publish(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
         with self._guard:
             self._open.pop(name, None)
 
@@ -194,6 +203,15 @@ class ContentStore:
     @staticmethod
     def _touch(path: Path) -> None:
         os.utime(path, (clock.now(), clock.now()))
+
+
+@contextmanager
+def _blamed_on_the_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"The search index could not be written: {error.strerror or error}."
+        raise IngestionError(message, code="server_error") from error
 
 
 def text_arrays(document: Document) -> tuple[Mapping[str, Any], Mapping[str, Array]]:

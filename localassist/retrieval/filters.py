@@ -73,7 +73,7 @@ def _parse(raw: Any, *, where: str, depth: int) -> Filter:
     if depth > _MAX_DEPTH:
         raise BadRequestError(f"filters are nested deeper than {_MAX_DEPTH} levels.", param="filters")
     kind: Any = raw.get("type")
-    if kind in {"and", "or"}:
+    if kind in ("and", "or"):  # a tuple, since a client may send what cannot be hashed
         return _parse_compound(raw, where=where, depth=depth)
     if kind not in _COMPARISONS:
         allowed = ", ".join((*_COMPARISONS, "and", "or"))
@@ -100,7 +100,7 @@ def _parse_values(value: Any, *, kind: Comparison, where: str) -> tuple[Attribut
         return (value,)
     if not _is_list(value) or not all(map(_is_value, value)):
         raise BadRequestError(
-            f"{where} is {value!r}; {kind!r} takes a list of strings, numbers or booleans.", param=where
+            f"{where} is {value!r}; {kind!r} takes a list of strings, numbers or booleans.", param="filters"
         )
     if len(value) > _MAX_LISTED_VALUES:
         raise BadRequestError(f"{where} has {len(value)} values; at most {_MAX_LISTED_VALUES}.", param="filters")

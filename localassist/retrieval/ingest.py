@@ -88,7 +88,7 @@ class Ingestor:
         """Have a file's content on disk, and give its key and what was counted. Blocking.
 
         Raises:
-            IngestionError: the file cannot be read, or is too long.
+            IngestionError: the file cannot be read, is too long, or its index cannot be written.
         """
         key = self.key(file_name=file_name, content_hash=content_hash, chunking=chunking)
         tell = progress or (lambda _: None)

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 
-from localassist.errors import IngestionError
 from localassist.retrieval.analyze import has_words
 from localassist.retrieval.content import ContentKey, ContentStore, read_document, read_pages
 from localassist.retrieval.filters import Filter
@@ -88,16 +87,11 @@ class Retriever:
             progress: called often; what it raises ends the work and nothing is kept.
 
         Raises:
-            IngestionError: the file cannot be read, or is too long.
+            IngestionError: the file cannot be read, is too long, or its index cannot be written.
         """
-        try:
-            key, report = self._ingestor.prepare(
-                path, file_name=file_name, content_hash=content_hash, chunking=chunking, progress=progress
-            )
-        except OSError as error:
-            raise IngestionError(
-                f"The index of {file_name!r} could not be written: {error.strerror}.", code="server_error"
-            ) from error
+        key, report = self._ingestor.prepare(
+            path, file_name=file_name, content_hash=content_hash, chunking=chunking, progress=progress
+        )
         self._forget_missing(str(key))
         return str(key), report
 
