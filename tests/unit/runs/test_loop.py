@@ -40,6 +40,7 @@ HIT = Hit(
     pages=[Page(2, 0, 500)],
 )
 FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+STEP_DELTA = "thread.run.step.delta"
 SEARCH: dict[str, Any] = {"type": "file_search"}
 
 
@@ -209,6 +210,16 @@ async def test_deltas_rebuild_the_message_and_only_the_first_has_an_empty_list_o
     assert {part["index"] for part in parts} == {0}
 
 
+async def test_what_looked_like_a_mark_at_the_end_is_shown_after_all(world: World) -> None:
+    world.model.add(says("an open bracket 【"))
+
+    await world.ask()
+
+    assert await world.text() == "an open bracket 【"
+    parts = [d["delta"]["content"][0]["text"]["value"] for d in await world.payloads("thread.message.delta")]
+    assert "".join(parts) == "an open bracket 【"
+
+
 async def test_a_search_gives_sources_and_its_marks_become_citations(world: World) -> None:
     world.model.add(
         calls(("file_search", {"queries": ["days of leave"]}), usage=ModelUsage(260, 20)),
@@ -316,6 +327,9 @@ async def test_the_clients_functions_stop_the_run_and_their_outputs_go_on(world:
         "run.requires_action",
     ]
 
+    shown = [d["delta"]["step_details"]["tool_calls"][0]["index"] for d in await world.payloads(STEP_DELTA)]
+    assert shown == [0, 0, 0, 1, 1, 1]
+
     await submit(world, run, ["2 °C", "21 °C"])
     run = await world.carry_out()
 
@@ -422,7 +436,11 @@ async def test_an_error_that_cannot_pass_is_not_tried_again(world: World) -> Non
 
 
 async def test_a_reply_cut_in_the_middle_fails_the_run_and_its_message_is_incomplete(world: World) -> None:
+    n_calls = 0
+
     async def cut(request: ChatRequest) -> AsyncIterator[Delta]:
+        nonlocal n_calls
+        n_calls += 1
         yield Delta("The answer is ")
         raise ModelError("the stream was cut", retryable=True)
 
@@ -430,7 +448,7 @@ async def test_a_reply_cut_in_the_middle_fails_the_run_and_its_message_is_incomp
 
     run = await world.ask()
 
-    assert run.status == "failed"
+    assert (run.status, n_calls) == ("failed", 1)
     (answer,) = await world.answers()
     assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "run_failed")  # type: ignore[union-attr]
     assert (await world.told())[-3:] == ["message.incomplete", "run.step.failed", "run.failed"]
