@@ -5,6 +5,7 @@ An answer reaches its reader piece by piece as the app sends it, so a stream str
 
 import asyncio
 import atexit
+import contextvars
 import logging
 import os
 import threading
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message
 
 from localassist.config import Settings
+from localassist.egress import ContextExecutor
 from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.server.app import build_app
 from localassist.server.auth import IN_PROCESS_HOST
@@ -174,6 +176,7 @@ class EngineThread:
         self._thread.start()
         self._exchanges: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._context = contextvars.Context()
         self._engine: Engine | None = None
         try:
             self._app = self._wait(self._open())
@@ -224,8 +227,12 @@ class EngineThread:
 
     async def _open(self) -> ASGIApp:
         engine = Engine(self.settings)
-        await engine.start()
+        self._loop.set_default_executor(ContextExecutor(thread_name_prefix="localassist"))
+        with engine.egress.guarding():
+            self._context = contextvars.copy_context()
+            await engine.start()
         self._engine = engine
+        self.progress_listeners = engine.progress_listeners
         # Nobody but this process's own code can knock at this door.
         return build_app(engine, self.settings.model_copy(update={"api_key": None, "host": "127.0.0.1"}))
 
@@ -243,7 +250,7 @@ class EngineThread:
         self._thread.join(_STOP_S)
 
     def _begin(self, exchange: Exchange, scope: Mapping[str, Any]) -> None:
-        task = self._loop.create_task(exchange.run(self._app, scope))
+        task = self._loop.create_task(exchange.run(self._app, scope), context=self._context.copy())
         self._exchanges.add(task)
         task.add_done_callback(self._exchanges.discard)
 
@@ -254,6 +261,12 @@ class Lease:
     def __init__(self, thread: EngineThread) -> None:
         self.thread = thread
         self._given_back = False
+        self._listener: ProgressListener | None = None
+
+    def listen(self, listener: ProgressListener) -> None:
+        """Tell `listener` how far the files are that this engine indexes, until the share is given back."""
+        self._listener = listener
+        self.thread.progress_listeners.append(listener)
 
     @property
     def is_over(self) -> bool:
@@ -264,6 +277,8 @@ class Lease:
         """Give the share back; without `wait`, a last one stops the engine in the background."""
         if not self._given_back:
             self._given_back = True
+            if self._listener is not None:
+                self.thread.progress_listeners.remove(self._listener)
             _SHARED.give_back(self.thread, wait=wait)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from localassist.config import Settings
+from localassist.egress import ContextExecutor, guard_process
 from localassist.errors import ConfigurationError
 from localassist.server.app import build_app
 from localassist.wiring import Engine
@@ -37,6 +38,8 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None] | None = 
     listener = _listen(settings.host, settings.port)
     try:
         engine = Engine(settings)
+        guard_process(engine.egress)
+        asyncio.get_running_loop().set_default_executor(ContextExecutor(thread_name_prefix="localassist"))
         await engine.start()
         try:
             await _serve(engine, settings, listener, on_ready)
