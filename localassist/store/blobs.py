@@ -7,14 +7,17 @@ are kept once, however many files have them.
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, ParamSpec, TypeVar
 
 from localassist import clock
 from localassist.errors import InternalServerError, PayloadTooLargeError
 from localassist.ids import new_id
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _READ_BYTES: Final = 1024 * 1024
 _ABANDONED_S: Final = 86_400.0
@@ -44,21 +47,16 @@ class Blobs:
         """
         sha256, n_bytes = hashlib.sha256(), 0
         unfinished = self._unfinished / new_id("worker")
+        file = await self._on_disk(_open_new, unfinished)
         try:
-            file = await asyncio.to_thread(_open_new, unfinished)
-            try:
-                async for chunk in chunks:
-                    n_bytes += len(chunk)
-                    if n_bytes > max_bytes:
-                        raise PayloadTooLargeError(f"The file is larger than {max_bytes} bytes, the most allowed.")
-                    await asyncio.to_thread(_add, file, sha256, chunk)
-                await asyncio.to_thread(_finish, file, unfinished, self.path(sha256.hexdigest()))
-            finally:
-                file.close()
-                with suppress(FileNotFoundError):  # renamed
-                    unfinished.unlink()
-        except OSError as error:
-            raise InternalServerError(f"The file could not be stored in {self._folder}: {error.strerror}.") from error
+            async for chunk in chunks:
+                n_bytes += len(chunk)
+                if n_bytes > max_bytes:
+                    raise PayloadTooLargeError(f"The file is larger than {max_bytes} bytes, the most allowed.")
+                await self._on_disk(_add, file, sha256, chunk)
+            await self._on_disk(_finish, file, unfinished, self.path(sha256.hexdigest()))
+        finally:
+            _discard(file, unfinished)
         return sha256.hexdigest(), n_bytes
 
     async def read(self, sha256: str) -> AsyncIterator[bytes]:
@@ -99,6 +97,12 @@ class Blobs:
         """Delete what a killed process left unfinished more than a day ago; give the number."""
         return await asyncio.to_thread(self._sweep)
 
+    async def _on_disk(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.to_thread(step, *args, **kwargs)
+        except OSError as error:
+            raise InternalServerError(f"The file could not be stored in {self._folder}: {error.strerror}.") from error
+
     def _sweep(self) -> int:
         n_swept = 0
         for unfinished in self._unfinished.glob("*"):
@@ -119,6 +123,15 @@ def _open_new(path: Path) -> IO[bytes]:
 def _add(file: IO[bytes], sha256: "hashlib._Hash", chunk: bytes) -> None:
     sha256.update(chunk)
     file.write(chunk)
+
+
+def _discard(file: IO[bytes], unfinished: Path) -> None:
+    try:
+        file.close()  # writes what is still in its buffer, which fails again on a full disk
+    except OSError:
+        pass  # the reason is already on its way
+    with suppress(FileNotFoundError):  # it was renamed
+        unfinished.unlink()
 
 
 def _finish(file: IO[bytes], unfinished: Path, path: Path) -> None:

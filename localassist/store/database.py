@@ -138,8 +138,11 @@ class Database:
             except DBAPIError as error:
                 if delay_s is None or not _contended(error):
                     raise self._explain(error) from error
-            except (StatementError, UnicodeEncodeError) as error:
-                raise BadRequestError(f"A value is not valid Unicode text: {error}") from error
+            except (StatementError, UnicodeError) as error:  # the former is a wrapper on SQLite
+                cause = error.orig if isinstance(error, StatementError) else error
+                if not isinstance(cause, UnicodeError):
+                    raise
+                raise BadRequestError(f"A value is not valid Unicode text: {cause}") from error
             await asyncio.sleep(delay_s)
         raise AssertionError("unreachable: the last delay is None")
 
@@ -169,7 +172,7 @@ class Database:
                 poolclass=QueuePool,
                 pool_size=size,
                 max_overflow=0,
-                json_serializer=lambda value: orjson.dumps(value).decode(),
+                json_serializer=_to_json,
                 json_deserializer=orjson.loads,
                 execution_options={_WRITING: writing},
                 **options,
@@ -208,6 +211,13 @@ def _parse(url: str) -> URL:
 
 
 _SUPPORTED: Final = "Give postgresql://USER:PASSWORD@HOST/NAME or sqlite:///PATH."
+
+
+def _to_json(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:  # what we keep is JSON already, so it can only be half a surrogate pair
+        raise UnicodeError(str(error)) from error
 
 
 def _prepare_sqlite(engine: Engine, *, writing: bool) -> None:
