@@ -66,9 +66,9 @@ class EmbeddedText:
     """A text embedded once, in overlapping windows, with finer spans from the same forward passes.
 
     Sub-windows are about twelve times as many as windows, so their vectors are held as 8-bit codes: the vector of row
-    `i` is `sub_scales[i] * sub_vectors[i]`, of length 1 but for the rounding. Its cosine with a unit vector `q` is
-    `sub_scales[i] * (sub_vectors[i].astype(float32) @ q)`, wrong by less than 0.005 (a test says so). A text without a
-    word has no window; an embedder without token outputs has windows and no sub-windows.
+    `i` is `sub_scales[i] * sub_vectors[i]`, of length 1. Its cosine with a unit vector `q` is
+    `sub_scales[i] * (sub_vectors[i].astype(float32) @ q)`, with the model that ships wrong by less than 0.005 (a test
+    says so). A text without a word has no window; an embedder without token outputs has windows and no sub-windows.
 
     Attributes:
         window_spans: `[n_windows, 2] int64`, characters start and end (exclusive) in the text; starts and ends never

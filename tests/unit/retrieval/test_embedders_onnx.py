@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from localassist.errors import ConfigurationError
 from localassist.retrieval.catalogue import Catalogue
-from localassist.retrieval.embed import WindowEmbedder, tokenize
+from localassist.retrieval.embed import WindowEmbedder, tokenize, unit_rows
 from localassist.retrieval.embedders.onnx import OnnxModel
 from localassist.retrieval.embedders.wordpieces import Wordpieces
 
@@ -73,6 +73,23 @@ def test_the_vector_of_a_window_does_not_depend_on_what_is_embedded_beside_it(em
     np.testing.assert_array_equal(one.window_vectors, other.window_vectors)
     np.testing.assert_array_equal(one.sub_vectors, other.sub_vectors)
     np.testing.assert_allclose(np.linalg.norm(one.window_vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_cosines_of_codes_are_wrong_by_less_than_five_thousandths(embedder: WindowEmbedder, model: OnnxModel):
+    text = " ".join(f"In the year {1900 + i} a treaty on fishing was signed." for i in range(13))
+    queries = embedder.embed_query(["Which treaty was signed?", "fishing", "interest rates", "a recipe for bread"])
+    ids, _ = model.tokenize(text)
+    assert 160 < len(ids) <= 200
+
+    result = embedder.embed_text(text)
+
+    outputs = model.forward(np.array([[101, *ids, 102]], np.int64))[0, 1:-1]
+    starts = [*range(0, len(ids) - 32, 16), len(ids) - 32]
+    exact = unit_rows(np.stack([outputs[start : start + 32].mean(axis=0) for start in starts]))
+    restored = result.sub_vectors.astype(np.float32) * result.sub_scales[:, None]
+    assert len(restored) == len(exact)
+    np.testing.assert_allclose(restored @ queries.T, exact @ queries.T, atol=0.005)
+    assert np.abs(restored @ queries.T - exact @ queries.T).max() > 0
 
 
 def test_a_sub_window_finds_the_one_sentence_that_differs(embedder: WindowEmbedder):
