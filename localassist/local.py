@@ -19,6 +19,7 @@ import openai
 from localassist.config import Settings
 from localassist.server.auth import IN_PROCESS_HOST
 from localassist.server.inprocess import ClosedError, End, Exchange, Head, Lease, Piece, request_scope, take_engine
+from localassist.wiring.engine import ProgressListener
 
 if TYPE_CHECKING:
     import httpx as http
@@ -35,6 +36,7 @@ class OpenAI(openai.OpenAI):
     """`openai.OpenAI` over an engine in this process.
 
     Takes `home`, every other option of `Settings` by its name (or `settings` as a whole), and the SDK's own options.
+    `on_progress` is called with a file's id and how far its indexing is, from the thread that indexes it.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class OpenAI(openai.OpenAI):
         home: str | Path | None = None,
         model: str | None = None,
         settings: Settings | None = None,
+        on_progress: ProgressListener | None = None,
         http_client: http.Client | None = None,
         **options: Any,
     ) -> None:
-        client = http_client or _opened(SyncTransport, http.Client, home, model, settings, options)
+        client = http_client or _opened(SyncTransport, http.Client, home, model, settings, on_progress, options)
         super().__init__(**_sdk_options(options), http_client=client)
 
 
@@ -54,6 +57,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
     """`openai.AsyncOpenAI` over an engine in this process; usable from any asyncio loop.
 
     Takes `home`, every other option of `Settings` by its name (or `settings` as a whole), and the SDK's own options.
+    `on_progress` is called with a file's id and how far its indexing is, from the thread that indexes it.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         home: str | Path | None = None,
         model: str | None = None,
         settings: Settings | None = None,
+        on_progress: ProgressListener | None = None,
         http_client: http.AsyncClient | None = None,
         **options: Any,
     ) -> None:
-        client = http_client or _opened(AsyncTransport, http.AsyncClient, home, model, settings, options)
+        client = http_client or _opened(AsyncTransport, http.AsyncClient, home, model, settings, on_progress, options)
         super().__init__(**_sdk_options(options), http_client=client)
 
 
@@ -218,6 +223,7 @@ def _opened(
     home: str | Path | None,
     model: str | None,
     settings: Settings | None,
+    on_progress: ProgressListener | None,
     options: dict[str, Any],
 ) -> Any:
     chosen = {name: options[name] for name in options if name in Settings.model_fields and name != "api_key"}
@@ -228,6 +234,8 @@ def _opened(
         raise TypeError("base_url is not an option here: the engine is in this process; use openai.OpenAI for a server")
     given = frozenset(Settings.model_fields) if settings is not None else frozenset(chosen)
     lease = take_engine(settings or Settings.load(**chosen), given=given - {"home"})
+    if on_progress is not None:
+        lease.listen(on_progress)
     client = client_class(transport=transport(lease), base_url=_BASE_URL, timeout=None)
     weakref.finalize(client, lease.give_back, wait=False).atexit = False
     return client

@@ -33,7 +33,7 @@ Examples:
 )
 @settings_options(*HOME, *EMBEDDER)
 @json_option
-def add(paths: tuple[Path, ...], store: str, as_json: bool, **given: Any) -> int:  # noqa: FBT001 - click's way
+def add(paths: tuple[Path, ...], *, store: str, as_json: bool, **given: Any) -> int:
     """Index what is new, and say what became of it; see `HELP`."""
     bar = ProgressBar(err(), quiet=as_json)
     with opened(load_settings(given), on_progress=bar.on_progress) as client:

@@ -180,10 +180,10 @@ def print_citations(console: Console, citations: Sequence[Cited]) -> None:
         line = Text.assemble((f"[{cited.number}]", "mark"), " ", (shown(cited.path or cited.file), "file"))
         if cited.page is not None:
             line.append(f", page {cited.page}", "page")
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Padding(line, (0, 0, 0, 2), expand=False))
         if cited.quote:
             indent = 3 + len(str(cited.number)) + 2
-            console.print(Padding(Text(f"“{clipped(cited.quote)}”", style="quote"), (0, 0, 0, indent)))
+            console.print(Padding(Text(f"“{clipped(cited.quote)}”", style="quote"), (0, 0, 0, indent), expand=False))
 
 
 def clipped(text: str, limit: int = _MAX_QUOTE) -> str:

@@ -39,8 +39,9 @@ WITHOUT_MODEL = (
 @click.argument("arguments", nargs=-1, required=True, metavar="[PATH]... QUESTION")
 @click.option("--store", metavar="NAME", help="Ask (and fill) the store of this name, as `add --store NAME` does.")
 @settings_options(*HOME, *MODEL, *EMBEDDER)
+@click.option("--no-hint", is_flag=True, hidden=True)
 @json_option
-def ask(arguments: tuple[str, ...], store: str | None, as_json: bool, **given: Any) -> int:  # noqa: FBT001 - click's way
+def ask(arguments: tuple[str, ...], *, store: str | None, no_hint: bool, as_json: bool, **given: Any) -> int:
     """Index what is new, ask, and show the answer; see `HELP`."""
     paths, question = split(arguments, "question")
     settings = load_settings(given)
@@ -63,7 +64,7 @@ def ask(arguments: tuple[str, ...], store: str | None, as_json: bool, **given: A
     else:
         console.print("\n")
         print_citations(console, reader.answer.citations)
-        if settings.model == EXTRACTIVE:
+        if settings.model == EXTRACTIVE and not no_hint:
             err().print(Text("\n" + WITHOUT_MODEL.rstrip(), style="faint"))
     return _exit_code(reader.answer, indexed)
 

@@ -23,6 +23,7 @@ from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.server.app import build_app
 from localassist.server.auth import IN_PROCESS_HOST
 from localassist.wiring import Engine
+from localassist.wiring.engine import ProgressListener
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
 from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, VectorStores
+from localassist.retrieval.model import Progress
 from localassist.runs.events import EventLog
 from localassist.runs.loop import RunExecutor
 from localassist.runs.request import LoopLimits
