@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from localassist import clock
+from localassist.retrieval.filters import parse_filter
 from localassist.retrieval.model import Hit, IndexedFile, RankingOptions, StoreFiles
 from localassist.store import assistants as assistant_rows
 from localassist.store import threads as thread_rows
@@ -75,6 +76,7 @@ class StoreSearcher:
         Raises:
             BadRequestError: the filters are malformed.
         """
+        condition = None if filters is None else parse_filter(filters)
         loop = asyncio.get_running_loop()
         versions = await self._db.read(lambda conn: [(i, store_rows.index_version(conn, i)) for i in store_ids])
         stores = [StoreFiles(i, version, self._loader(loop, i)) for i, version in versions if version is not None]
@@ -82,7 +84,7 @@ class StoreSearcher:
             return []
         return await asyncio.to_thread(
             lambda: self._retriever().search(
-                stores, queries, limit=limit, filters=filters, score_threshold=score_threshold, options=options
+                stores, queries, limit=limit, filters=condition, score_threshold=score_threshold, options=options
             )
         )
 
@@ -104,10 +106,11 @@ class StoreSearcher:
 
 
 def _stores_of(conn: Connection, run: Run) -> tuple[list[str], list[str]]:
+    """Give the stores of the assistant, or of the run where it was given its own, and those of the thread."""
     assistant = assistant_rows.get(conn, run.assistant_id)
     thread = thread_rows.get(conn, run.thread_id)
     found = []
-    for holder in (assistant, thread):
+    for holder in (run if run.tool_resources.file_search is not None else assistant, thread):
         resources = holder.tool_resources.file_search if holder is not None else None
         found.append(list(resources.vector_store_ids) if resources is not None else [])
     return found[0], found[1]
