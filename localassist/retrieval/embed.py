@@ -179,14 +179,9 @@ class Layout:
     sub_offsets: NDArray[np.int64]
 
     def batches(self, size: int) -> Iterator[range]:
-        """Group neighbouring windows of equal length."""
-        first = 0
-        while first < len(self.starts):
-            end = first + 1
-            while end < min(first + size, len(self.starts)) and self.lengths[end] == self.lengths[first]:
-                end += 1
-            yield range(first, end)
-            first = end
+        """Group neighbouring windows; those of one text all have one length, as the last is moved back to the end."""
+        for first in range(0, len(self.starts), size):
+            yield range(first, min(first + size, len(self.starts)))
 
 
 def layout(n_tokens: int, plan: WindowPlan) -> Layout:

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from localassist.errors import ConfigurationError
 from localassist.retrieval.embed import (
     EmbeddingRecipe,
+    Ids,
     QueryCache,
     WindowEmbedder,
     WindowPlan,
@@ -25,7 +27,7 @@ from localassist.retrieval.embed import (
     window_starts,
 )
 from localassist.retrieval.embedders.hashing import HashingModel, hashing_embedder
-from localassist.retrieval.model import EmbeddedText
+from localassist.retrieval.model import EmbeddedText, Vectors
 
 PLAN = WindowPlan(size=6, stride=4, sub_size=3, sub_stride=2)
 WORDS = st.text("ab漢字😀é \n.", max_size=80)
@@ -56,6 +58,13 @@ def test_a_window_of_200_has_twelve_sub_windows_of_32():
     assert starts.tolist() == [*range(0, 161, 16), 168]
     np.testing.assert_allclose(means.sum(axis=1), 1, rtol=1e-6)
     assert all((row[start : start + 32] > 0).all() for row, start in zip(means, starts, strict=True))
+
+
+def test_a_window_shorter_than_a_sub_window_is_one_mean():
+    starts, means = sub_window_means(4, 32, 16)
+
+    assert starts.tolist() == [0]
+    assert means.tolist() == [[0.25] * 4]
 
 
 @given(text=st.text("ab \n漢", max_size=200), size=st.integers(4, 30))
@@ -130,7 +139,8 @@ def test_a_text_of_many_pieces_has_the_tokens_of_the_whole():
     np.testing.assert_array_equal(tokens.spans, spans)
 
 
-def test_windows_of_equal_length_share_a_batch():
+def test_windows_of_a_text_have_one_length_and_share_batches():
+    assert set(layout(23, PLAN).lengths.tolist()) == {6}
     batches = list(layout(23, PLAN).batches(2))
 
     assert [len(batch) for batch in batches] == [2, 2, 2]
@@ -190,7 +200,7 @@ def test_an_error_in_progress_ends_the_work():
 def test_work_is_done_in_order_and_few_items_ahead():
     taken: list[int] = []
 
-    def items():
+    def items() -> Iterator[int]:
         for i in range(100):
             taken.append(i)
             yield i
@@ -211,7 +221,7 @@ class PrefixedModel(HashingModel):
         super().__init__(16)
         self.seen: list[list[int]] = []
 
-    def forward(self, ids):
+    def forward(self, ids: Ids) -> Vectors:
         self.seen += ids.tolist()
         return super().forward(ids)
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[tuple[int, bytes, dict[str, str]]] = []
-        self.requests: list[dict] = []
+        self.requests: list[dict[str, Any]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -44,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def vectors(body: dict) -> bytes:
+def vectors(body: dict[str, Any]) -> bytes:
     """Give a vector of each text's length and number of a's, in the wrong order, as a server may."""
     data = [{"index": i, "embedding": [len(t), t.count("a"), 1.0]} for i, t in enumerate(body["input"])]
     return json.dumps({"data": data[::-1]}).encode()

@@ -1,10 +1,12 @@
 """The optional adapter: what happens without its library, and with it where it is installed."""
 
+import importlib
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +35,8 @@ def test_without_the_library_the_error_carries_the_command_that_installs_it():
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra [sentence-transformers]")
 @pytest.mark.filterwarnings("default")
 def test_a_short_text_has_the_vector_that_the_library_itself_gives(tmp_path: Path):
-    import sentence_transformers
-    import transformers
+    sentence_transformers: Any = importlib.import_module("sentence_transformers")
+    transformers: Any = importlib.import_module("transformers")
 
     from localassist.retrieval.embedders.sentence_transformers import SentenceTransformersModel
 
