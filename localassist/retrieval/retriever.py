@@ -4,6 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +27,9 @@ from localassist.retrieval.model import (
     StoreFiles,
 )
 from localassist.retrieval.rerank import Reranker
-from localassist.retrieval.search import Located, Pool, Query, Ranked
+from localassist.retrieval.search import CodeCache, Located, Pool, Query, Ranked
 from localassist.retrieval.segment import DamagedContentError
-from localassist.retrieval.select import OVERLAP_PENALTY, Places, choose
+from localassist.retrieval.select import OVERLAP_PENALTY, choose
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,14 @@ MAX_QUERY_CHARACTERS: Final = 4096
 
 _SPARE: Final = 10
 """So many more chunks are chosen than asked for, in case the texts of some have just been removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimits:
+    """What stays in memory: the indexes of the stores searched last, and of their files' sub-windows some bytes."""
+
+    max_open_stores: int = 16
+    max_code_bytes: int = 256 << 20
 
 
 class Retriever:
@@ -51,17 +60,19 @@ class Retriever:
         reranker: Reranker | None = None,
         parser_version: str = "1",
         limits: IngestLimits | None = None,
-        max_open_stores: int = 16,
+        memory: MemoryLimits | None = None,
     ) -> None:
-        """Keep everything under `root`; the indexes of the `max_open_stores` last searched stores stay in memory."""
+        """Keep everything under `root`; `parser_version` changes when the parser gives other texts for a file."""
+        memory = memory or MemoryLimits()
         self._content = ContentStore(root)
         self._ingestor = Ingestor(
             self._content, parser=parser, parser_version=parser_version, embedder=embedder, limits=limits
         )
         self._embedder = embedder
         self._reranker = reranker
+        self._codes = CodeCache(self._content, max_bytes=memory.max_code_bytes)
         self._read = content_reader(self._content, embedder_name=embedder.name)
-        self._max_open_stores = max_open_stores
+        self._max_open_stores = memory.max_open_stores
         self._indexes: OrderedDict[str, StoreIndex] = OrderedDict()
         self._refreshing: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -124,7 +135,7 @@ class Retriever:
         asked = [text for text in asked if has_words(text)]
         if not asked or limit < 1:
             return []
-        pool = Pool([self._index(store) for store in stores], self._content, condition=filters)
+        pool = Pool([self._index(store) for store in stores], self._codes, condition=filters)
         if not pool.n_allowed:
             return []
         vectors, languages = self._embedder.embed_query(asked), self._embedder.languages
@@ -184,6 +195,7 @@ class Retriever:
         """Let go of all indexes and mapped files."""
         with self._guard:
             self._indexes.clear()
+        self._codes.clear()
         self._content.close()
 
     def _index(self, store: StoreFiles) -> StoreIndex:
@@ -247,12 +259,12 @@ class Retriever:
         for one in ranked:
             np.maximum.at(scores, np.searchsorted(rows, one.rows), one.scores)
         order = pool.order(rows, scores)
-        located = [pool.locate(row) for row in rows[order].tolist()]
+        rows = rows[order]
         penalty = OVERLAP_PENALTY * max(one.confidence for one in ranked)
-        chosen = choose(scores[order], _places(located), limit=limit + _SPARE, penalty=penalty)
+        chosen = choose(scores[order], pool.places(rows), limit=limit + _SPARE, penalty=penalty)
         hits: list[Hit] = []
         for i, score in chosen:
-            hit = self._hit(located[i], score=min(max(score, 0.0), 1.0)) if len(hits) < limit else None
+            hit = self._hit(pool.locate(int(rows[i])), score=min(max(score, 0.0), 1.0)) if len(hits) < limit else None
             if hit is not None:
                 hits.append(hit)
         return hits
@@ -288,13 +300,3 @@ class Retriever:
             return self._text(located)
         except DamagedContentError:  # the hit will be left out
             return ""
-
-
-def _places(located: Sequence[Located]) -> Places:
-    texts: dict[str, int] = {}
-    files: dict[str, int] = {}
-    return Places(
-        texts=np.array([texts.setdefault(one.key.text, len(texts)) for one in located], dtype=np.int64),
-        files=np.array([files.setdefault(one.file.file_id, len(files)) for one in located], dtype=np.int64),
-        spans=np.array([one.span for one in located], dtype=np.int64).reshape(-1, 2),
-    )

@@ -1,5 +1,7 @@
 """Queries to ranked chunks: words and windows choose candidates, sub-windows score them, fusion orders them."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,12 +31,15 @@ from localassist.retrieval.lexical import (
 )
 from localassist.retrieval.model import Codes, IndexedFile, RankingOptions, Vectors
 from localassist.retrieval.segment import DamagedContentError
+from localassist.retrieval.select import Places
 
 _CHUNK_SHARE: Final = 0.6
 """Share of the chunk in the lexical score; the rest is its best window's. Source: measured, `docs/retrieval.md`."""
 
-N_CANDIDATES: Final = 64
-"""So many chunks, or twice as many as are asked for, go on from each side; of a small store, all."""
+N_CANDIDATES: Final = 40
+"""So many chunks, or as many as are asked for, go on from each side; of a small store, all. More found nothing more."""
+
+_MAX_CACHED_SHARE: Final = 0.25
 
 Rows = NDArray[np.int64]
 
@@ -85,6 +90,51 @@ class _Part:
     allowed: NDArray[np.bool_] | None
 
 
+class CodeCache:
+    """The sub-windows of the files that were searched last, in memory up to a number of bytes, for any thread.
+
+    A file with more than a quarter of that is read where it lies, mapped.
+    """
+
+    def __init__(self, content: ContentStore, *, max_bytes: int) -> None:
+        self._content = content
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._held: OrderedDict[ContentKey, tuple[Codes, NDArray[np.float32]]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def of(self, key: ContentKey) -> tuple[Codes, NDArray[np.float32]]:
+        """Give the codes and scales of a file's sub-windows.
+
+        Raises:
+            DamagedContentError: they are not on disk, or damaged.
+        """
+        with self._guard:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+                return held
+        segment = self._content.open(key.vectors_name)
+        codes: Codes = segment.array("sub_vectors", verify=False)
+        scales: NDArray[np.float32] = segment.array("sub_scales", verify=False)
+        if codes.nbytes > _MAX_CACHED_SHARE * self._max_bytes:
+            return codes, scales
+        held = codes.copy(), scales.copy()
+        with self._guard:
+            if key not in self._held:
+                self._held[key] = held
+                self._n_bytes += codes.nbytes
+            while self._n_bytes > self._max_bytes:
+                self._n_bytes -= self._held.popitem(last=False)[1][0].nbytes
+        return held
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._guard:
+            self._held.clear()
+            self._n_bytes = 0
+
+
 class Pool:
     """The chunks of all stores of a search, as if they were one store; a row of the pool is a chunk.
 
@@ -92,8 +142,8 @@ class Pool:
     decides which rows are found; it does not change how they score.
     """
 
-    def __init__(self, indexes: Sequence[StoreIndex], content: ContentStore, *, condition: Filter | None) -> None:
-        self._content = content
+    def __init__(self, indexes: Sequence[StoreIndex], codes: "CodeCache", *, condition: Filter | None) -> None:
+        self._codes = codes
         self._parts: list[_Part] = []
         n_rows = 0
         for i, index in enumerate(indexes):
@@ -111,7 +161,7 @@ class Pool:
         asked = query_terms(query.text)
         words, word_share = self._words(asked)
         window_cosines = self._window_cosines(query.vector)
-        n = max(N_CANDIDATES, 2 * limit)
+        n = max(N_CANDIDATES, limit)
         rows = np.union1d(self._top(words, n, positive=True), self._top(window_cosines, n, positive=False))
         fine = self._fine_cosines(rows, window_cosines[rows], query.vector)
         evidence = Evidence(words[rows], fine, word_share)
@@ -148,6 +198,21 @@ class Pool:
         start, end = block.chunk_spans[local].tolist()
         first_byte, end_byte = block.chunk_bytes[local].tolist()
         return Located(part.store_id, file, block.keys[slot], (start, end), (first_byte, end_byte))
+
+    def places(self, rows: Rows) -> Places:
+        """Say where rows stand, for the choice among them."""
+        texts: dict[str, int] = {}
+        files: dict[str, int] = {}
+        table = np.zeros((len(rows), 4), dtype=np.int64)
+        for part, members in self._by_part(rows):
+            block = part.live.block
+            local = rows[members] - part.first
+            slots, inverse = np.unique(block.chunk_slots[local], return_inverse=True)
+            ids = [part.live.files[slot] for slot in slots.tolist()]
+            table[members, 0] = np.array([texts.setdefault(block.keys[s].text, len(texts)) for s in slots])[inverse]
+            table[members, 1] = np.array([files.setdefault(f.file_id if f else "", len(files)) for f in ids])[inverse]
+            table[members, 2:] = block.chunk_spans[local]
+        return Places(texts=table[:, 0], files=table[:, 1], spans=table[:, 2:])
 
     def _words(self, asked: QueryTerms) -> tuple[Scores, float]:
         """Score all rows by their words, 0..1 for the best, and tell the best chunk's share of the query's words."""
@@ -206,19 +271,17 @@ class Pool:
 
     def _fine_cosines(self, rows: Rows, window_cosines: Scores, vector: Vectors) -> Scores:
         """Give the best sub-window's cosine of some rows, ascending; where there is none, the best window's."""
-        codes: list[Codes] = []
+        codes: list[NDArray[np.int8]] = []
         scales: list[NDArray[np.float32]] = []
         ranges: list[tuple[int, int]] = []
         scored: list[int] = []
         n_read = 0
         for key, members, subs in self._by_file(rows):
             try:
-                segment = self._content.open(key.vectors_name)
+                file_codes, file_scales = self._codes.of(key)
             except DamagedContentError:  # removed or damaged since it was indexed; the windows are in memory
                 continue
             union, places = joined(subs)
-            file_codes = segment.array("sub_vectors", verify=False)
-            file_scales = segment.array("sub_scales", verify=False)
             codes.extend(file_codes[first:end] for first, end in union)
             scales.extend(file_scales[first:end] for first, end in union)
             ranges.extend((n_read + first, n_read + end) for first, end in places)

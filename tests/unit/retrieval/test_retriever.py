@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from localassist.retrieval.filters import parse_filter
 from localassist.retrieval.model import IndexedFile, RankingOptions
+from localassist.retrieval.retriever import MemoryLimits
 from tests.unit.retrieval.shelf import Shelf
 
 PLUMS = "Plums ripen in August. They are blue and sweet.\fThe plum tree wants much sun and little wind."
@@ -221,7 +222,7 @@ def test_the_list_of_files_is_read_once_for_each_version(shelf: Shelf) -> None:
 
 
 def test_few_stores_stay_open(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, max_open_stores=2)
+    shelf = Shelf(tmp_path, memory=MemoryLimits(max_open_stores=2))
     key = shelf.add("plums", PLUMS)
     for i in range(4):
         shelf.put(IndexedFile("plums", "plums.txt", key, {}), store=f"vs_{i}")
@@ -231,6 +232,14 @@ def test_few_stores_stay_open(tmp_path: Path) -> None:
     assert shelf.n_loads == 3
     shelf.search("plums", stores=["vs_1"])
     assert shelf.n_loads == 4
+
+
+@pytest.mark.parametrize("max_code_bytes", [0, 300, 2000])
+def test_memory_for_sub_windows_changes_no_score(shelf: Shelf, tmp_path: Path, max_code_bytes: int) -> None:
+    tight = Shelf(tmp_path, memory=MemoryLimits(max_code_bytes=max_code_bytes)).retriever
+
+    for query in ("when do plums ripen", "late pears", "梅の実"):
+        assert tight.search([shelf.store()], [query], limit=50) == shelf.search(query, limit=50)
 
 
 def test_threads_search_while_files_come_and_go(tmp_path: Path) -> None:
