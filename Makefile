@@ -17,7 +17,12 @@ demo: $(CORE)  ## Index the documents in examples/ and ask three questions about
 	@$(BIN)/python examples/demo.py
 
 test: $(DEV)  ## All tests that cost no money, on SQLite and on PostgreSQL
-	@tests/run.sh -n 2 -m "not live"
+	@run=; if [ -n "$$LOCALASSIST_TEST_POSTGRES" ]; then :; \
+	elif ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| { [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }; then run="tests/postgres.sh run"; \
+	else echo "PostgreSQL is not here: its tests are skipped. Install it (Debian: sudo apt-get install postgresql)," \
+		"or name a server: LOCALASSIST_TEST_POSTGRES=postgresql://user@host/name make test" >&2; fi; \
+	$$run $(BIN)/python -m pytest -q -n 2 -m "not live"
 
 check: lint types layers unit  ## Everything that must pass before a commit
 

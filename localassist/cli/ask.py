@@ -30,8 +30,8 @@ Examples:
 
 WITHOUT_MODEL = (
     "These are quotations: no language model is configured. To put one behind the answers:\n"
-    "  --model ollama/llama3.2                                      a model that Ollama serves on this machine\n"
-    "  --model NAME --model-base-url http://127.0.0.1:8080/v1       any OpenAI-compatible server\n"
+    "  --model ollama/llama3.2                                  a model that Ollama serves on this machine\n"
+    "  --model NAME --model-base-url http://127.0.0.1:8080/v1   any OpenAI-compatible server\n"
 )
 
 
@@ -74,7 +74,7 @@ def show_search(search: Searched) -> None:
     queries = " · ".join(f"“{query}”" for query in search.queries)
     files = ", ".join(search.files[:3]) + (" …" if len(search.files) > 3 else "")
     found = f"{search.n_passages} passages in {files}" if search.n_passages else "nothing found"
-    err().print(Text(f"Searched {queries}: {found}", style="faint"))
+    err().print(Text(f"Searched {queries}: {found}\n", style="faint"))
 
 
 def _document(answer: Answer, indexed: Indexed) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class ProgressBar:
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self.tally = Tally()
         self._console = console
-        self._started = time.monotonic()
+        self._started: float | None = None
         self._is_shown = console.is_terminal and not quiet
         self._bar = Progress(
             TextColumn("Indexing"),
@@ -116,8 +116,8 @@ class ProgressBar:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the bar was made."""
-        return time.monotonic() - self._started
+        """Seconds since the first file was begun."""
+        return 0.0 if self._started is None else time.monotonic() - self._started
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +133,8 @@ class ProgressBar:
     def begins(self, files: Mapping[str, LocalFile]) -> None:
         """Take the files that are about to be indexed, by file id; the bar appears with the first."""
         self.tally.begin(files)
+        if files and self._started is None:
+            self._started = time.monotonic()
         if files and self._is_shown and not self._thread.is_alive():
             self._bar.start()
             self._thread.start()

@@ -107,4 +107,5 @@ def _print(results: list[dict[str, Any]], query: str, *, full: bool) -> None:
             head.append(f", page {result['page']}", "page")
         console.print(head)
         text = result["text"].strip() if full else excerpt(result["text"], query)
-        console.print(Padding(Text(text), (0, 0, 1, 4), expand=False))
+        console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
+        console.print()
