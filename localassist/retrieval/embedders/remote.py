@@ -102,6 +102,7 @@ class LitellmEndpoint:
         quiet_litellm()
         import litellm  # noqa: PLC0415 - it takes seconds to import, and must be made quiet before
 
+        litellm.suppress_debug_info = True  # it prints advice to the terminal
         self._litellm: Any = litellm
         self._model, self._api_key, self._check_host = model, api_key, check_host
         try:
