@@ -130,12 +130,14 @@ def refuse_and_record(attempts: list[str]) -> None:
 
 
 def main() -> None:
-    """Do the job with the network refused, load litellm too, and print what came of it."""
+    """Do the job with the network refused, load litellm too as a run would, and print what came of it."""
     attempts: list[str] = []
     refuse_and_record(attempts)
     trial = run_trial()
     try:
-        importlib.import_module("localassist.llm.litellm_model")
+        wiring = importlib.import_module("localassist.wiring.models")
+        settings = Settings.load(model="ollama/llama3.2", adapter="litellm")
+        wiring.model_router(settings, Egress()).info("llama3.2")
     except ImportError as error:
         trial.is_good, trial.error = False, trial.error or f"litellm cannot be loaded: {error}"
     trial.attempts = attempts

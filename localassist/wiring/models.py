@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from localassist.config import EXTRACTIVE, ModelSettings, Settings
+from localassist.config import EXTRACTIVE, ModelSettings, Settings, quiet_litellm
 from localassist.egress import Egress
 from localassist.errors import ConfigurationError
 from localassist.llm.base import ChatModel, ChatRequest, Delta, ModelInfo
@@ -120,6 +120,7 @@ def _direct(model: ModelSettings, known: ModelInfo, egress: Egress) -> ChatModel
 
 
 def _through_litellm(model: ModelSettings, known: ModelInfo, egress: Egress) -> ChatModel:
+    quiet_litellm()  # litellm reads these settings, and would fetch its price list, when it is imported
     from localassist.llm.litellm_model import LiteLLMModel
 
     return InformedModel(LiteLLMModel(egress=egress, base_url=model.base_url, api_key=model.api_key), known)
