@@ -10,6 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localassist.errors import APIError, LocalAssistError
@@ -55,21 +56,24 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """
     if not isinstance(error, HTTPException):
         raise TypeError(f"Not an HTTP error: {error!r}")
+    headers = dict(error.headers or {})
     url = f"{request.method} {request.scope.get('asked_path', request.url.path)}"
     if error.status_code == 404:
         message, code = f"Invalid URL ({url})", None
     elif error.status_code == 405:
-        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        message, code = f"Not allowed: {url}. This path takes {allowed}.", "method_not_supported"
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+        message, code = f"Not allowed: {url}. This path takes {headers['Allow']}.", "method_not_supported"
     else:
         message, code = error.detail, None
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-    return Response(
-        orjson.dumps(body),
-        status_code=error.status_code,
-        headers=dict(error.headers or {}),
-        media_type="application/json",
-    )
+    return Response(orjson.dumps(body), status_code=error.status_code, headers=headers, media_type="application/json")
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Give every method that a route takes on the request's path."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route.methods or set() for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    return set().union(*found)
 
 
 class Boundary:
