@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localassist.errors import IngestionError
+from localassist.retrieval.content import ContentKey, ContentStore
 from localassist.retrieval.embed import WindowEmbedder
 from localassist.retrieval.ingest import IngestLimits
 from localassist.retrieval.model import ChunkingStrategy, EmbeddedText, Progress
@@ -120,6 +121,22 @@ def test_progress_goes_from_parsing_to_writing_and_may_end_the_work(tmp_path: Pa
     assert list(dict.fromkeys(p.stage for p in seen)) == ["parse", "chunk", "embed", "write"]
     assert all(0 <= p.done <= p.total for p in seen)
     assert not shelf.on_disk()
+
+
+def test_sub_windows_lie_in_reading_order_each_with_its_own_vector(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    key, _ = shelf.prepare(TEXT)
+    embedded = small_embedder().embed_text(TEXT)
+
+    segment = ContentStore(tmp_path / "index").open(ContentKey.parse(key).vectors_name)
+
+    stored = [segment.array(name).tolist() for name in ("sub_spans", "sub_vectors", "sub_scales")]
+    assert [start + end for start, end in stored[0]] == sorted(start + end for start, end in stored[0])
+    given_rows = zip(
+        embedded.sub_spans.tolist(), embedded.sub_vectors.tolist(), embedded.sub_scales.tolist(), strict=True
+    )
+    assert sorted(zip(*stored, strict=True)) == sorted(given_rows)
+    assert embedded.sub_spans.tolist() != stored[0]
 
 
 def test_threads_that_bring_the_same_content_embed_it_once(tmp_path: Path) -> None:

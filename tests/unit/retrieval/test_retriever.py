@@ -137,7 +137,7 @@ def test_only_files_that_pass_the_filter_are_found(shelf: Shelf, raw: dict[str, 
 
 def test_a_filter_is_applied_before_the_best_are_taken(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    for i in range(150):
+    for i in range(60):
         shelf.add(f"pears-{i}", f"pears pears pears {i}")
     shelf.add("other", "a word about pears and much besides that", attributes={"kind": "other"})
 
@@ -262,7 +262,7 @@ def test_threads_search_while_files_come_and_go(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         searches = [pool.submit(search, i) for i in range(4)]
         try:
-            for i in range(25):
+            for i in range(12):
                 shelf.add(f"fruit-{i}", f"fruit number {i} of many " * (i % 4 + 1))
                 if i % 3 == 2:
                     shelf.remove(f"fruit-{i - 1}")
@@ -289,3 +289,13 @@ def test_whatever_is_stored_and_asked_hits_quote_their_documents(tmp_path: Path,
     assert all(texts[int(hit.file_id[1:])][hit.start : hit.end] == hit.text for hit in hits)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert all(0 <= hit.score <= 1 for hit in hits)
+
+
+def test_the_words_of_files_that_do_not_pass_lend_no_confidence(shelf: Shelf) -> None:
+    others = parse_filter({"type": "ne", "key": "year", "value": 2024})
+
+    everywhere = shelf.search("bicycles at the gate, dogs on the lead")
+    elsewhere = shelf.search("bicycles at the gate, dogs on the lead", filters=others)
+
+    assert everywhere[0].file_id == "rules"
+    assert elsewhere[0].score < everywhere[0].score / 2
