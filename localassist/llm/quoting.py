@@ -27,6 +27,7 @@ _NEIGHBOUR_SHARE: Final = 0.15
 _NUMBER_BONUS: Final = 0.15
 _RANK_BONUS: Final = 0.15
 _PART_FACTOR: Final = 0.75
+_NOT_FAR_BELOW: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _best(
     taken: list[Quotation] = []
     held: list[set[str]] = []
     for score, i in scored:
-        if len(taken) == limit or score < 0.6 * scored[0][0]:
+        if len(taken) == limit or score < _NOT_FAR_BELOW * scored[0][0]:
             break
         if any(len(bags[i] & other) >= 0.8 * min(len(bags[i]), len(other)) for other in held):
             continue

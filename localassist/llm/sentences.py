@@ -7,6 +7,7 @@ from typing import Final
 
 _MAX_HEADING: Final = 90
 _MAX_SENTENCE: Final = 600
+_MUCH_LONGER: Final = 1.5
 _ENDS: Final = '.!?…。！？;:：；"”’»」』)）】'
 _CLOSERS: Final = '"”’»)\\]）」』】'
 _LATIN_END: Final = re.compile(rf"(?<=[.!?…])[“{_CLOSERS}]*\s+(?=[^\sa-zß-öø-ÿ])")
@@ -56,7 +57,7 @@ def _units(passage: str) -> Iterator[tuple[str, bool]]:
     lines: list[str] = []
     for line in [*passage.splitlines(), ""]:
         alone = _HASHES.match(line) or _is_row(line)
-        if lines and (_is_rule(line) or alone or _ITEM.match(line)):
+        if lines and (_is_rule(line) or alone or _ITEM.match(line) or _stands_above(lines, line)):
             text = _joined(lines)
             yield text, len(lines) == 1 and _is_heading(text)
             lines = []
@@ -105,6 +106,16 @@ def _is_heading(text: str) -> bool:
     if len(text) > _MAX_HEADING or text[-1] in _ENDS or _ITEM.match(text):
         return False
     return not (_LATIN_END.search(text) or _CJK_END.search(text))
+
+
+def _stands_above(lines: list[str], line: str) -> bool:
+    """Tell whether a single line is a heading above `line`: short, without an end, before one that begins anew."""
+    return (
+        len(lines) == 1
+        and _is_heading(lines[0])
+        and line.strip()[:1].isupper()
+        and len(line.strip()) > _MUCH_LONGER * len(lines[0])
+    )
 
 
 def _is_row(line: str) -> bool:

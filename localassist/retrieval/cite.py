@@ -5,6 +5,7 @@ stays in the text and becomes an annotation; one that names none is removed. Whi
 is held back: what was shown is never changed.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,13 @@ FIRST_CALL = 4
 
 _MARK = re.compile(r"【(\d{1,4})(?::(\d{1,4}))?(†[^【】\n]{0,300})?】")
 _HALF_MARK = re.compile(r"【(?:\d{1,4}(?::(?:\d{1,4})?)?(?:†[^【】\n]{0,300})?)?")
-_SENTENCE = re.compile(r"[^.!?。！？\n]*(?:[.!?](?=\S)[^.!?。！？\n]*)*(?:[.!?。！？]+[\"'”’」』)\]]*|\n|$)")
+_BORDER = re.compile(
+    r"(?<=[.!?…])[\"'”’»)\]]*(?=\s+[^\sa-z])"  # the end of a sentence in Latin script
+    r"|(?<=[。！？])[”’」』）]*"
+    r"|\n(?=[ \t]*(?:\n|[-*+•·|#>]|\(?\d{1,3}[.)]\s))"  # an empty line, a list item, a row of a table, a heading
+    r"|\n(?=[^\n|]*\|[^\n|]*\|)|(?<=\|)\n"  # before and behind rows of tables
+)
+_HEADING_CHARACTERS = 60
 _TRAILING_SPACE = re.compile(r"[ \t]+\Z")
 _CLAIM_CHARACTERS = 600
 
@@ -190,14 +197,26 @@ def _citation(source: Source, claim: str) -> FileCitation:
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:
+    """Find the sentences, list items, rows and headings of a text; lines broken for the page go on."""
+    borders = {match.end() for match in _BORDER.finditer(text)} | _ends_of_headings(text)
     spans = []
-    for match in _SENTENCE.finditer(text):
-        raw = match[0]
-        start = match.start() + len(raw) - len(raw.lstrip())
-        end = match.start() + len(raw.rstrip())
-        if end > start:
-            spans.append((start, end))
+    for start, end in itertools.pairwise([0, *sorted(borders), len(text)]):
+        raw = text[start:end]
+        first, last = start + len(raw) - len(raw.lstrip()), start + len(raw.rstrip())
+        if last > first:
+            spans.append((first, last))
     return spans
+
+
+def _ends_of_headings(text: str) -> set[int]:
+    """Find where short lines without an end mark stand before a line that begins anew and is much longer."""
+    ends, place = set(), 0
+    for line, following in itertools.pairwise([*text.split("\n"), ""]):
+        place += len(line) + 1
+        short = 0 < len(line.strip()) <= _HEADING_CHARACTERS and line.rstrip()[-1] not in ".!?…。！？,;:，；："
+        if short and following[:1].isupper() and len(following) > 1.5 * len(line):
+            ends.add(min(place, len(text)))
+    return ends
 
 
 def _flat(text: str) -> str:

@@ -146,3 +146,20 @@ def test_marks_of_earlier_answers_are_taken_out() -> None:
     text = "A【4:0†x】B【4:1†y】C"
 
     assert without_marks(text, [(9, 16), (1, 8)]) == "ABC"
+
+
+def test_lines_broken_for_the_page_belong_to_one_sentence_and_headings_and_rows_stand_alone() -> None:
+    passage = (
+        "Leave\nEveryone has thirty working days of leave in\neach year, full stop.\n\n"
+        "Place | Hotel | Meals\nSweden | 160 euros | 58 euros\nSpain | 120 euros | 40 euros\n- Ask first\n- Pay later"
+    )
+
+    def quoted(claim: str) -> str:
+        start, end = best_sentence(claim, passage)
+        return passage[start:end]
+
+    assert quoted("thirty working days each year") == (
+        "Everyone has thirty working days of leave in\neach year, full stop."
+    )
+    assert quoted("hotels in Sweden: 160 euros") == "Sweden | 160 euros | 58 euros"
+    assert quoted("one must pay later") == "- Pay later"
