@@ -37,7 +37,7 @@ class PlainParser:
 
 
 def small_embedder(dim: int = 32) -> WindowEmbedder:
-    return hashing_embedder(dim, plan=WindowPlan(8, 6, 4, 2))
+    return hashing_embedder(dim, plan=WindowPlan(8, 3, 4, 2))
 
 
 class Shelf:
