@@ -1,8 +1,10 @@
 """Many at once on one database, each with its own connections, as separate processes would."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -52,7 +54,7 @@ async def test_eight_claimers_never_claim_a_file_twice(databases: list[Database]
     async def index_all(db: Database, worker: str) -> list[str]:
         done = []
         while job := await db.write(lambda conn: claim_file(conn, worker, 0, 10)):
-            assert await db.write(lambda conn, job=job: complete(conn, job))
+            assert await db.write(partial(complete, job=job))
             done.append(job.file_id)
         return done
 
@@ -109,7 +111,7 @@ async def test_of_many_runs_started_at_once_one_is_active(databases: list[Databa
 async def test_no_message_slips_in_beside_a_run_that_starts(databases: list[Database]) -> None:
     for _ in range(10):
         thread = a_thread()
-        await databases[0].write(lambda conn, thread=thread: threads.insert(conn, thread))
+        await databases[0].write(partial(threads.insert, t=thread))
 
         def start(conn: Connection, thread=thread) -> int:
             runs.insert(conn, a_run(thread.id))
@@ -121,7 +123,7 @@ async def test_no_message_slips_in_beside_a_run_that_starts(databases: list[Data
 
         n_seen, *_ = await asyncio.gather(databases[0].write(start), *(db.write(say) for db in databases[1:]))
 
-        assert len(await databases[0].read(lambda conn, thread=thread: messages.all_of(conn, thread.id))) == n_seen
+        assert len(await databases[0].read(partial(messages.all_of, thread_id=thread.id))) == n_seen
 
 
 async def test_only_one_of_two_changes_from_one_state_is_made(databases: list[Database]) -> None:
@@ -155,8 +157,35 @@ async def test_a_file_deleted_while_it_is_finished_never_stays_in_a_store(databa
         assert job is not None
 
         await asyncio.gather(
-            databases[0].write(lambda conn, job=job: complete(conn, job)),
-            databases[1].write(lambda conn, file=file: files.delete(conn, file.id)),
+            databases[0].write(partial(complete, job=job)),
+            databases[1].write(partial(files.delete, file_id=file.id)),
         )
 
-        assert await databases[2].read(lambda conn, store=store: vector_stores.indexed_files(conn, store.id)) == []
+        assert await databases[2].read(partial(vector_stores.indexed_files, store_id=store.id)) == []
+
+
+async def test_transactions_that_wait_for_each_other_are_both_carried_out_in_the_end(databases: list[Database]) -> None:
+    first, second = a_thread(), a_thread()
+    await databases[0].write(lambda conn: (threads.insert(conn, first), threads.insert(conn, second)))
+    tries: Counter[str] = Counter()
+    both_hold_one = threading.Barrier(2)
+
+    def lock_in_order(conn: Connection, *, own: str, others: str) -> None:
+        tries[own] += 1
+        if conn.dialect.name == "postgresql":
+            conn.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")
+            threads.lock(conn, own)
+            if tries[own] == 1:
+                both_hold_one.wait(timeout=10)
+        threads.lock(conn, others)
+        messages.insert(conn, a_message(own))
+
+    await asyncio.gather(
+        databases[0].write(partial(lock_in_order, own=first.id, others=second.id)),
+        databases[1].write(partial(lock_in_order, own=second.id, others=first.id)),
+    )
+
+    for thread in (first, second):
+        assert len(await databases[0].read(partial(messages.all_of, thread_id=thread.id))) == 1
+    if await databases[0].read(lambda conn: conn.dialect.name) == "postgresql":
+        assert sum(tries.values()) == 3  # the one that gave way began again

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from localassist.store import files, runs, vector_stores
@@ -79,7 +81,7 @@ async def test_a_released_run_is_claimed_at_once(database: Database) -> None:
 
 async def test_only_active_runs_expire(database: Database) -> None:
     due = [
-        await database.write(lambda conn, s=s: queue_run(conn, status=s, expires_at=100))
+        await database.write(partial(queue_run, status=s, expires_at=100))
         for s in ("queued", "in_progress", "requires_action", "cancelling")
     ]
     await database.write(lambda conn: queue_run(conn, status="completed", expires_at=100))
@@ -114,7 +116,7 @@ async def test_a_file_that_ends_three_processes_fails(database: Database) -> Non
     file = await database.write(lambda conn: queue_file(conn, store))
     healthy = await database.write(lambda conn: queue_file(conn, store))
 
-    claims = [await database.write(lambda conn, n=n: claim_file(conn, "w", n * 100, 10)) for n in range(3)]
+    claims = [await database.write(partial(claim_file, worker="w", now=n * 100, lease_s=10)) for n in range(3)]
     last = await database.write(lambda conn: claim_file(conn, "w", 300, 10))
 
     assert [job and (job.file_id, job.attempt) for job in claims] == [(file.id, n) for n in (1, 2, 3)]
@@ -136,8 +138,8 @@ async def test_a_file_that_was_given_back_has_ended_no_process(database: Databas
     for n in range(1, 6):
         job = await database.write(claimed_file)
         assert (job.file_id, job.attempt) == (file.id, n)
-        assert await database.write(lambda conn, job=job: release_file(conn, job))
-        assert not await database.write(lambda conn, job=job: release_file(conn, job))
+        assert await database.write(partial(release_file, job=job))
+        assert not await database.write(partial(release_file, job=job))
 
 
 async def test_an_old_worker_cannot_finish_a_file_that_was_taken_over(database: Database) -> None:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -28,7 +29,7 @@ async def test_pages_make_up_the_list_and_going_back_gives_the_same_pages(
     shared_path: Path, n: int, limit: int, ascending: bool, deleting: bool
 ) -> None:
     thread = a_thread()
-    order = "asc" if ascending else "desc"
+    order: Literal["asc", "desc"] = "asc" if ascending else "desc"
 
     def work(conn: Connection) -> None:
         threads.insert(conn, thread)

@@ -5,7 +5,7 @@ from localassist.store import events, runs, threads
 from localassist.store.database import Connection, Database
 from localassist.store.jobs import Fence, LostLease, claim_run
 from localassist.store.pages import PageQuery
-from localassist.types.run import Run
+from localassist.types.run import Run, RunStatus
 from tests.unit.store.things import STRANGE, a_run, a_step, a_thread, queue_run
 
 
@@ -71,10 +71,13 @@ async def test_a_workers_change_leaves_the_clients_metadata(database: Database) 
     assert (changed.status, changed.metadata, run.metadata) == ("in_progress", {"new": "yes"}, STRANGE)
 
 
-async def test_every_write_of_a_worker_without_the_lease_fails_and_undoes_its_transaction(database: Database) -> None:
+@pytest.mark.parametrize("heir", ["new", "old"])  # a process may also take over from itself
+async def test_every_write_of_a_worker_without_the_lease_fails_and_undoes_its_transaction(
+    database: Database, heir: str
+) -> None:
     run = await database.write(queue_run)
     _, stale, _ = await _claim(database, "old", now=0)
-    _, fence, _ = await _claim(database, "new", now=100)
+    _, fence, _ = await _claim(database, heir, now=100)
     step, lost = a_step(run), a_thread()
     ended = run.model_copy(update={"status": "completed"})
     await database.write(lambda conn: runs.insert_step(conn, step, fence))
@@ -100,7 +103,7 @@ async def test_every_write_of_a_worker_without_the_lease_fails_and_undoes_its_tr
 
 
 @pytest.mark.parametrize("status", ["completed", "requires_action", "queued"])
-async def test_a_run_that_ends_or_waits_belongs_to_no_worker(database: Database, status: str) -> None:
+async def test_a_run_that_ends_or_waits_belongs_to_no_worker(database: Database, status: RunStatus) -> None:
     await database.write(queue_run)
     run, fence, _ = await _claim(database, "w", now=0)
     changed = run.model_copy(update={"status": status})

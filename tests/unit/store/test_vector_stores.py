@@ -1,3 +1,5 @@
+from functools import partial
+
 from localassist import clock
 from localassist.store import files, vector_stores
 from localassist.store.database import Connection, Database
@@ -115,7 +117,7 @@ async def test_a_store_expires_after_its_last_use_and_use_does_not_bring_it_back
         vector_stores.insert(conn, store)
         assert vector_stores.touch(conn, store.id, DAY)
         for now, status in ((3 * DAY - 1, "completed"), (3 * DAY, "expired")):
-            with clock.frozen(lambda now=now: now):
+            with clock.frozen(partial(float, now)):
                 kept = vector_stores.get(conn, store.id)
             assert kept is not None
             assert (kept.status, kept.last_active_at, kept.expires_at) == (status, DAY, 3 * DAY)
