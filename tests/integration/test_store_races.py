@@ -166,7 +166,8 @@ async def test_a_file_deleted_while_it_is_finished_never_stays_in_a_store(databa
 
 async def test_transactions_that_wait_for_each_other_are_both_carried_out_in_the_end(databases: list[Database]) -> None:
     first, second = a_thread(), a_thread()
-    await databases[0].write(lambda conn: (threads.insert(conn, first), threads.insert(conn, second)))
+    await databases[0].write(partial(threads.insert, t=first))
+    await databases[0].write(partial(threads.insert, t=second))
     tries: Counter[str] = Counter()
     both_hold_one = threading.Barrier(2)
 
