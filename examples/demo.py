@@ -3,7 +3,6 @@
 Each line that begins with `$` is a command that you can type; only the hint at its end is left for the last words.
 """
 
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ QUESTIONS = (
     "博物馆的镇馆之宝是什么？在哪里出土？",
 )
 LAST_WORDS = """
-These answers are quotations: no language model took part. To put one behind them, on this machine or anywhere:
+These answers are quotations: no language model took part. To put one behind them:
 
   localassist ask --model ollama/llama3.2 examples/documents "…"
   localassist ask --model NAME --model-base-url http://127.0.0.1:8080/v1 examples/documents "…"
@@ -32,7 +31,7 @@ def main() -> int:
     shutil.rmtree(HOME, ignore_errors=True)
     for question in QUESTIONS:
         words = ["ask", "--home", HOME.name, "examples/documents", question]
-        print("\n$ localassist " + " ".join(shlex.quote(word) if " " in word else word for word in words), flush=True)
+        print("\n$ localassist " + " ".join(words[:-1]) + f' "{question}"', flush=True)
         command = [sys.executable, "-m", "localassist", *words, "--no-hint"]
         done = subprocess.run(command, cwd=HERE.parent, check=False)  # noqa: S603 - our own program
         if done.returncode != 0:

@@ -169,11 +169,6 @@ def ask(client: "OpenAI", *, model: str, store_id: str, question: str, reader: R
         client.beta.assistants.delete(assistant.id)
 
 
-def print_said(console: Console, said: Said) -> None:
-    """Write a piece of the answer as it comes."""
-    console.print(Text(said.text, style="mark" if said.is_mark else ""), end="", soft_wrap=True)
-
-
 def print_citations(console: Console, citations: Sequence[Cited]) -> None:
     """Write the cited passages under their numbers: file, page, the quoted sentence."""
     for cited in citations:

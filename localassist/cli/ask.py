@@ -5,9 +5,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-from localassist.cli.answers import Answer, Reader, Said, Searched, print_citations, print_said
+from localassist.cli.answers import Answer, Reader, Said, Searched, print_citations
 from localassist.cli.answers import ask as ask_once
 from localassist.cli.exits import DONE, NOTHING_FOUND, SOME_FILES_FAILED
+from localassist.cli.flow import Flow
 from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_settings, settings_options
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
@@ -51,18 +52,20 @@ def ask(arguments: tuple[str, ...], *, store: str | None, no_hint: bool, as_json
         reader = Reader(indexed.report.paths)
         pieces = ask_once(client, model=settings.model, store_id=indexed.store_id, question=question, reader=reader)
         console = out()
+        flow = Flow(console)
         for piece in pieces:
             if as_json:
                 continue
             match piece:
                 case Said():
-                    print_said(console, piece)
+                    flow.write(piece.text, "mark" if piece.is_mark else "")
                 case Searched() if console.is_terminal:
                     show_search(piece)
     if as_json:
         print_json(_document(reader.answer, indexed))
     else:
-        console.print("\n")
+        flow.end()
+        console.print()
         print_citations(console, reader.answer.citations)
         if settings.model == EXTRACTIVE and not no_hint:
             err().print(Text("\n" + WITHOUT_MODEL.rstrip(), style="faint"))

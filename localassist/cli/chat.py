@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from localassist.cli.answers import INSTRUCTIONS, Reader, RunFailedError, Said, Searched, print_citations, print_said
+from localassist.cli.answers import INSTRUCTIONS, Reader, RunFailedError, Said, Searched, print_citations
 from localassist.cli.ask import WITHOUT_MODEL, show_search
 from localassist.cli.exits import DONE
+from localassist.cli.flow import Flow
 from localassist.cli.library import Library
 from localassist.cli.options import EMBEDDER, HOME, MODEL, load_settings, settings_options
 from localassist.cli.progress import ProgressBar
@@ -117,13 +118,13 @@ def _thread(
 
 def _talk(conversation: Conversation, paths: dict[str, str]) -> None:
     for line in _lines():
-        reader = Reader(paths)
+        reader, flow = Reader(paths), Flow(out())
         try:
             with _closing(conversation.say(line, reader)) as pieces:
                 for piece in pieces:
                     match piece:
                         case Said():
-                            print_said(out(), piece)
+                            flow.write(piece.text, "mark" if piece.is_mark else "")
                         case Searched():
                             show_search(piece)
         except KeyboardInterrupt:
@@ -132,7 +133,8 @@ def _talk(conversation: Conversation, paths: dict[str, str]) -> None:
         except RunFailedError as error:
             err().print(Text(str(error), style="bad"))
             continue
-        out().print("\n")
+        flow.end()
+        out().print()
         print_citations(out(), reader.answer.citations)
         if reader.answer.citations:
             out().print()
