@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -289,7 +290,7 @@ class _SharedEngines:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._process_id = os.getpid()
-        self._open: dict[tuple[str, str], EngineThread] = {}
+        self._open: dict[Path, EngineThread] = {}
         self._shares: dict[EngineThread, int] = {}
 
     def take(self, settings: Settings, *, given: frozenset[str]) -> Lease:
@@ -297,11 +298,10 @@ class _SharedEngines:
             if os.getpid() != self._process_id:  # a fork inherits the table, not the threads
                 self._process_id = os.getpid()
                 self._open, self._shares = {}, {}
-            key = (str(settings.home), settings.database_url or "")
-            thread = self._open.get(key)
+            thread = self._open.get(settings.home)
             if thread is None:
                 thread = EngineThread(settings)
-                self._open[key] = thread
+                self._open[settings.home] = thread
                 self._shares[thread] = 0
             else:
                 _must_agree(thread.settings, settings, given)
@@ -316,7 +316,7 @@ class _SharedEngines:
             if self._shares[thread] > 0:
                 return
             del self._shares[thread]
-            self._open = {key: other for key, other in self._open.items() if other is not thread}
+            self._open = {home: other for home, other in self._open.items() if other is not thread}
         if wait:
             thread.close()
         else:

@@ -95,15 +95,19 @@ async def async_client(world: World) -> AsyncIterator[openai.AsyncOpenAI]:
 
 
 @contextmanager
-def served(home: Path, model_url: str, database_url: str | None, *options: str) -> Iterator[str]:
+def served(
+    home: Path, model_url: str, database_url: str | None, *, environment: dict[str, str] | None = None
+) -> Iterator[str]:
     """The server of `localassist serve` in a process of its own; the URL it answers under."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "localassist", "serve", "--home", str(home), "--port", str(port)]
-    command += ["--model", "scripted", "--model-base-url", model_url, *options]
-    environment = os.environ | ({"LOCALASSIST_DATABASE_URL": database_url} if database_url else {})  # noqa: TID251 - a child's
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    command += ["--model", "scripted", "--model-base-url", model_url]
+    variables = os.environ | (environment or {})  # noqa: TID251 - a child's
+    if database_url is not None:
+        variables["LOCALASSIST_DATABASE_URL"] = database_url
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(url, process)
