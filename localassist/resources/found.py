@@ -50,6 +50,16 @@ def thread(conn: Connection, thread_id: str) -> Thread:
     return found
 
 
+def locked_thread(conn: Connection, thread_id: str) -> Thread:
+    """Read a thread that will be written: no other transaction changes it or its runs until this one ends.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    thread_rows.lock(conn, thread_id)
+    return thread(conn, thread_id)
+
+
 def message(conn: Connection, thread_id: str, message_id: str) -> Message:
     """Read a message of this thread.
 

@@ -48,7 +48,7 @@ class Messages:
         """
 
         def write(conn: Connection) -> Message:
-            thread = found.thread(conn, thread_id)
+            thread = found.locked_thread(conn, thread_id)
             active = run_rows.active_of(conn, thread_id)
             if active is not None:
                 raise BadRequestError(f"Can't add messages to {thread_id} while a run {active.id} is active.")

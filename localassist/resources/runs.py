@@ -91,7 +91,7 @@ class Runs:
         del include_results
 
         def write(conn: Connection) -> Run:
-            thread = found.thread(conn, thread_id)
+            thread = found.locked_thread(conn, thread_id)
             assistant = found.assistant(conn, params.assistant_id)
             active = rows.active_of(conn, thread_id)
             if active is not None:
@@ -215,10 +215,12 @@ class Runs:
             outputs = tool_outputs.outputs_by_call(run, params.tool_outputs)
             step = tool_outputs.filled(rows.steps_of(conn, run_id), outputs)
             queued = lifecycle.move(run, "queued", at=clock.now_s())
-            if step is None or not rows.replace_step(conn, step):
+            if step is None:
                 raise InternalServerError(f"Run {run_id} waits for outputs but has no open step of tool calls.")
             if not rows.change(conn, queued, expected=_REQUIRES_ACTION):
-                raise BadRequestError(f'Runs in status "{run.status}" do not accept tool outputs.')
+                current = found.run(conn, thread_id, run_id)
+                raise BadRequestError(f'Runs in status "{current.status}" do not accept tool outputs.')
+            rows.replace_step(conn, step)
             shown = step.model_copy(update={"expires_at": run.expires_at})
             told = [
                 event("thread.run.step.completed", shown.model_dump()),

@@ -49,7 +49,7 @@ class Threads:
         """
 
         def write(conn: Connection) -> Thread:
-            thread = found.thread(conn, thread_id)
+            thread = found.locked_thread(conn, thread_id)
             if "metadata" in params.model_fields_set:
                 thread = thread.model_copy(update={"metadata": params.metadata or {}})
             if "tool_resources" in params.model_fields_set:

@@ -1,5 +1,6 @@
 """Threads, their messages, and what is attached to these."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -98,6 +99,18 @@ async def test_a_first_attachment_makes_a_store_that_expires_and_the_next_joins_
     assert store.expires_at == store.last_active_at + 7 * 86_400
     assert [f.id for f in (await world.vector_stores.list_files(store.id, ASC)).data] == [one.id, two.id]
     assert "ingest" in world.calls
+
+
+async def test_messages_that_come_at_once_share_one_store(world: World) -> None:
+    thread = await world.thread()
+    files = [await world.file(f"{n}.txt", str(n)) for n in range(6)]
+
+    await asyncio.gather(
+        *(world.messages.create(thread.id, message(attachments=[{"file_id": f.id, "tools": SEARCHED}])) for f in files)
+    )
+
+    (store,) = (await world.vector_stores.list(PageQuery())).data
+    assert store.file_counts.total == 6
 
 
 async def test_a_file_attached_again_is_not_indexed_again(world: World) -> None:
