@@ -126,7 +126,8 @@ def test_attributes_filter_a_search(client: OpenAI) -> None:
         file = client.files.create(
             file=(f"{year}.txt", f"Revenue of the year {year} was good.".encode()), purpose="assistants"
         )
-        client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id, attributes={"year": year})
+        client.vector_stores.files.create(store.id, file_id=file.id, attributes={"year": year})
+        client.vector_stores.files.poll(file.id, vector_store_id=store.id)
 
     found = client.vector_stores.search(
         store.id, query="revenue", filters={"type": "eq", "key": "year", "value": 2023}
