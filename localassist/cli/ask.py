@@ -30,9 +30,9 @@ Examples:
 """
 
 WITHOUT_MODEL = (
-    "These are quotations: no language model is configured. To put one behind the answers:\n"
-    "  --model ollama/llama3.2                                  a model that Ollama serves on this machine\n"
-    "  --model NAME --model-base-url http://127.0.0.1:8080/v1   any OpenAI-compatible server\n"
+    "These are quotations: no language model is configured. To put one behind them:\n"
+    "  --model ollama/llama3.2                                 (Ollama)\n"
+    "  --model NAME --model-base-url http://127.0.0.1:8080/v1  (OpenAI-compatible)\n"
 )
 
 

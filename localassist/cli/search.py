@@ -69,10 +69,12 @@ def excerpt(passage: str, query: str, limit: int = _EXCERPT) -> str:
         return clipped(passage, limit)
     wanted = set(terms(query))
     starts = range(0, len(passage) - limit + _STEP, _STEP)
-    best = max(starts, key=lambda start: (len(wanted & set(terms(passage[start : start + limit]))), -start))
+    shared = [len(wanted & set(terms(passage[start : start + limit]))) for start in starts]
+    equals = [start for start, n_shared in zip(starts, shared, strict=True) if n_shared == max(shared)]
+    best = equals[len(equals) // 2] if max(shared) else 0  # in the middle the words have some text around them
     if best:  # begin at a sentence or a word, where one is near
-        border = re.search(r"[.!?。！？\n]\s*|\s", passage[max(best - _STEP, 0) : best + _STEP])
-        best = max(best - _STEP, 0) + border.end() if border else best
+        border = re.search(r"[.!?。！？\n]\s*|\s", passage[best - _STEP : best + _STEP])
+        best = best - _STEP + border.end() if border else best
     rest = passage[best:]
     return ("… " if best else "") + clipped(rest, limit)
 
