@@ -22,12 +22,14 @@ _ASKS_NUMBER: Final = re.compile(
     r"|多少|几|多长|多久|何时|什么时候|いつ|いくつ|いくら|何[日時年月人回円歳個泊]",
     re.IGNORECASE,
 )
+_QUESTION_END: Final = re.compile(r"[?？]+")
 _HEADING_SHARE: Final = 0.4
 _NEIGHBOUR_SHARE: Final = 0.15
 _NUMBER_BONUS: Final = 0.15
 _RANK_BONUS: Final = 0.15
 _PART_FACTOR: Final = 0.75
 _NOT_FAR_BELOW: Final = 0.75
+_CODE_FACTOR: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,18 @@ def terms(text: str) -> list[str]:
 def choose(question: str, passages: Sequence[Passage], *, limit: int = 4) -> list[Quotation]:
     """Pick the sentences that share most with the question, best first; at most `limit`, none twice.
 
+    Several questions in one are answered one after the other.
+    """
+    parts = [part for part in _QUESTION_END.split(question) if terms(part)]
+    if len(parts) < 2:
+        return _choose(question, passages, limit)
+    found = [q for part in parts for q in _choose(part, passages, max(1, limit // len(parts)))]
+    return list({quotation.text: quotation for quotation in reversed(found)}.values())[::-1][:limit]
+
+
+def _choose(question: str, passages: Sequence[Passage], limit: int) -> list[Quotation]:
+    """Pick the sentences that share most with one question.
+
     A sentence scores the share of the question's words that it holds, each weighted by how rare it is among the
     sentences at hand; less for words in its heading or its neighbours; more in a passage that the search ranked higher,
     and for a number where a number is asked for. If no sentence shares a word, the result is empty.
@@ -83,7 +97,7 @@ def choose(question: str, passages: Sequence[Passage], *, limit: int = 4) -> lis
         return []
     bags = [set(terms(sentence.text)) for _, sentence in units]
     frequency = Counter(term for bag in bags for term in bag & wanted)
-    weight = {term: _idf(frequency[term], len(units)) for term in wanted}
+    weight = {term: _idf(frequency[term], len(units)) * (_CODE_FACTOR if _is_code(term) else 1) for term in wanted}
     total = sum(weight.values())
     asks_number = bool(_ASKS_NUMBER.search(question))
     scored: list[tuple[float, int]] = []
@@ -145,6 +159,11 @@ def _idf(n_with: int, n: int) -> float:
         Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, doi:10.1561/1500000019.
     """
     return math.log(1 + (n - n_with + 0.5) / (n_with + 0.5))
+
+
+def _is_code(term: str) -> bool:
+    """Tell whether a word names one thing only, like `e31` or `a4`: letters and digits in one."""
+    return any(c.isdigit() for c in term) and any(c.isalpha() for c in term)
 
 
 def _weight(some: set[str], weight: dict[str, float]) -> float:

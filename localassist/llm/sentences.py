@@ -36,13 +36,18 @@ def sentences(passage: str) -> list[Sentence]:
     The first and the last may be parts of sentences, where the passage was cut out of its document.
     """
     found: list[Sentence] = []
-    heading = ""
+    heading = columns = ""
     units = list(_units(passage))
     for i, (unit, is_heading) in enumerate(units):
+        if not _is_row(unit):
+            columns = ""
+        elif not columns and i + 1 < len(units) and _is_row(units[i + 1][0]):
+            columns = unit  # the first row names the columns, and stands above the others like a heading
+            continue
         if is_heading and not all(other for _, other in units[i:]):  # something stands below it
             heading = f"{heading} {unit}".strip() if not found or found[-1].heading != heading else unit
             continue
-        found += [Sentence(text, heading) for text in _split(unit)]
+        found += [Sentence(text, f"{heading} {columns}".strip()) for text in _split(unit)]
     if found:
         first, last = found[0], found[-1]
         if first.text[:1].islower():

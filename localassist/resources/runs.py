@@ -75,20 +75,17 @@ class Runs:
         self._run_timeout_s = run_timeout_s
         self._stop_run = stop_run
 
-    async def create(self, thread_id: str, params: RunCreateParams, *, include_results: bool = False) -> Run:
+    async def create(self, thread_id: str, params: RunCreateParams) -> Run:
         """Queue a run on a thread, after its additional messages.
 
         Args:
             thread_id: the thread, which may have no active run.
             params: what the run does otherwise than its assistant.
-            include_results: whether the client asked for the text of search results; a run's event stream always
-                carries it, and each reading of its steps asks anew.
 
         Raises:
             NotFoundError: the thread, the assistant or an attached file does not exist.
             BadRequestError: the thread has an active run or nothing to answer, or the run cannot be carried out.
         """
-        del include_results
 
         def write(conn: Connection) -> Run:
             thread = found.locked_thread(conn, thread_id)

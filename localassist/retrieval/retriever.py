@@ -191,6 +191,10 @@ class Retriever:
         with self._guard:
             self._indexes.pop(store_id, None)
 
+    def warm(self) -> None:
+        """Embed something, so that the first search need not wait for the model to be loaded."""
+        self._embedder.embed_query(["warm"])
+
     def close(self) -> None:
         """Let go of all indexes and mapped files."""
         with self._guard:

@@ -7,6 +7,7 @@ are shown at once and written in batches.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from typing import Any
 
 import orjson
 
-from localassist import clock
+from localassist.errors import LocalAssistError
 from localassist.store import events as rows
 from localassist.store.database import Connection, Database
 from localassist.store.jobs import Fence
 from localassist.types.event import END_OF_STREAM, EventName
+
+logger = logging.getLogger(__name__)
 
 _FLUSH_EVERY_S = 0.5
 _POLL_S = 0.25
@@ -122,14 +125,16 @@ class EventWriter:
         self._live = live
         self._written = live.first_seq - 1
         self._lock = asyncio.Lock()
-        self._flushed_at = clock.now()
+        self._loop = asyncio.get_running_loop()
+        self._flush_at = self._loop.time() + _FLUSH_EVERY_S
+        self._timer: asyncio.TimerHandle | None = None
         self._flush: asyncio.Task[None] | None = None
 
     def show(self, name: EventName, payload: Mapping[str, Any]) -> None:
-        """Show a delta at once; it is written soon, and at the latest with the next commit."""
+        """Show a delta at once; it is written soon, also when nothing comes behind it, or with the next commit."""
         self._append([event(name, payload)])
-        if self._flush is None and clock.now() - self._flushed_at > _FLUSH_EVERY_S:
-            self._flush = asyncio.create_task(self._flush_quietly())
+        if self._timer is None and self._flush is None:
+            self._timer = self._loop.call_at(self._flush_at, self._begin_flush)
 
     async def commit(
         self, events: Sequence[tuple[str, str]], change: Callable[[Connection], None] | None = None
@@ -155,10 +160,12 @@ class EventWriter:
             # task that shows deltas is the one that waits here.
             self._append(events)
             self._written = first_seq - 1 + len(unwritten)
-            self._flushed_at = clock.now()
+            self._flush_at = self._loop.time() + _FLUSH_EVERY_S
 
     async def close(self) -> None:
         """Let go of the log, its flush included."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._flush is not None:
             await asyncio.gather(self._flush, return_exceptions=True)
         self._log.release(self._run_id, self._live)
@@ -169,6 +176,10 @@ class EventWriter:
             self._live.events.extend(Event(seq + n, name, data) for n, (name, data) in enumerate(events))
             self._log.notify(self._run_id)
 
+    def _begin_flush(self) -> None:
+        self._timer = None
+        self._flush = asyncio.create_task(self._flush_quietly())
+
     async def _flush_quietly(self) -> None:
         try:
             async with self._lock:
@@ -176,12 +187,15 @@ class EventWriter:
                 pending = self._live.events[first_seq - self._live.first_seq :]
                 unwritten = [(e.name, e.data) for e in pending]
                 fence, run_id = self._fence, self._run_id
-                await self._db.write(
-                    lambda conn: rows.append(conn, run_id, first_seq, unwritten, attempt=fence.attempt, fence=fence)
-                )
+                if unwritten:
+                    await self._db.write(
+                        lambda conn: rows.append(conn, run_id, first_seq, unwritten, attempt=fence.attempt, fence=fence)
+                    )
                 self._written = first_seq - 1 + len(unwritten)
-                self._flushed_at = clock.now()
+        except LocalAssistError as error:  # the next commit tries again, or finds the lease lost as well
+            logger.info("Deltas not written yet: %s", error, extra={"action": "flush_failed", "run_id": self._run_id})
         finally:
+            self._flush_at = self._loop.time() + _FLUSH_EVERY_S
             self._flush = None
 
 

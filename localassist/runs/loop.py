@@ -136,6 +136,7 @@ class _Execution:
         """End the run as its client asked, unless it has ended otherwise."""
         await self._recorder.reload(self._ex.db)
         if self._recorder.run.status == "cancelling":
+            await self._recorder.tell_cancelling()
             await self._abandon("cancelled", "run_cancelled")
 
     async def _turns(self) -> None:

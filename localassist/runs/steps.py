@@ -107,6 +107,11 @@ class Recorder:
             raise LostLease(self.run.id)  # the thread was deleted, and the run with it
         self.run = run
 
+    @uninterrupted
+    async def tell_cancelling(self) -> None:
+        """Tell that the client asked to cancel the run; the client's request changed the state, not the log."""
+        await self._writer.commit([event("thread.run.cancelling", self.run.model_dump())])
+
     # --- the message ---
 
     @property

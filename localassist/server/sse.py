@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from localassist.runs.events import Event
+from localassist.types.run_step import without_contents
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +19,20 @@ DONE: Final = b"event: done\ndata: [DONE]\n\n"
 _COMMENT: Final = b": keep-alive\n\n"
 
 
-def encoded(events: Sequence[Event]) -> bytes:
-    """Give events as records of the stream: their name, their data, an empty line."""
-    return "".join([f"event: {event.name}\ndata: {event.data}\n\n" for event in events]).encode()
+def encoded(events: Sequence[Event], *, with_contents: bool = True) -> bytes:
+    """Give events as records of the stream: their name, their data, an empty line.
+
+    Without `with_contents` the texts of search results are left out, which the log holds in any case.
+    """
+    return "".join(
+        [f"event: {event.name}\ndata: {event.data if with_contents else _shown(event)}\n\n" for event in events]
+    ).encode()
+
+
+def _shown(event: Event) -> str:
+    if not event.name.startswith("thread.run.step.") or event.name.endswith(".delta") or '"content":' not in event.data:
+        return event.data
+    return orjson.dumps(without_contents(orjson.loads(event.data))).decode()
 
 
 class EventStream(Response):
@@ -28,10 +40,13 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[Sequence[Event]], *, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    def __init__(
+        self, events: AsyncIterator[Sequence[Event]], *, with_contents: bool = True, keep_alive_s: float = KEEP_ALIVE_S
+    ) -> None:
         super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._events = events
+        self._with_contents = with_contents
         self._keep_alive_s = keep_alive_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
@@ -55,7 +70,7 @@ class EventStream(Response):
     async def _send_events(self, wire: "_Wire") -> None:
         try:
             async for batch in self._events:
-                await wire.send(encoded(batch))
+                await wire.send(encoded(batch, with_contents=self._with_contents))
         except Exception:
             message = "The stream broke off; the run goes on and can be retrieved."
             body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}

@@ -49,7 +49,7 @@ class LateRetriever:
             ClosedEngineError: it was closed.
             ConfigurationError: the embedding model cannot be used.
         """
-        self().search([], ["warm"], limit=1)
+        self().warm()
 
     def prepare(
         self,

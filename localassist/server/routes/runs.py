@@ -40,10 +40,10 @@ class _Runs:
         self._engine = engine
 
     async def create(self, request: Request) -> Response:
-        include_results = includes_content(request)
+        with_contents = includes_content(request)
         params = await body_of(request, RunCreateParams)
-        run = await self._engine.runs.create(path_of(request, "thread_id"), params, include_results=include_results)
-        return self._shown(run, after=0, stream=bool(params.stream))
+        run = await self._engine.runs.create(path_of(request, "thread_id"), params)
+        return self._shown(run, after=0, stream=bool(params.stream), with_contents=with_contents)
 
     async def create_thread_and_run(self, request: Request) -> Response:
         params = await body_of(request, ThreadAndRunCreateParams)
@@ -69,8 +69,10 @@ class _Runs:
     async def cancel(self, request: Request) -> Response:
         return answer(await self._engine.runs.cancel(*_ids(request)))
 
-    def _shown(self, run: Run, *, after: int, stream: bool) -> Response:
-        return EventStream(self._engine.runs.follow(run, after)) if stream else answer(run)
+    def _shown(self, run: Run, *, after: int, stream: bool, with_contents: bool = False) -> Response:
+        if not stream:
+            return answer(run)
+        return EventStream(self._engine.runs.follow(run, after), with_contents=with_contents)
 
 
 class _Steps:

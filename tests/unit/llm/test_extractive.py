@@ -203,3 +203,30 @@ def test_passages_are_read_with_their_marks_and_without_what_stands_beside_them(
 )
 def test_the_language_of_a_question_is_known(text: str, name: str) -> None:
     assert language(text) == name
+
+
+def chosen(question: str, text: str) -> list[str]:
+    return [quotation.text for quotation in choose(question, [Passage("【4:0†a】", text)])]
+
+
+def test_the_row_that_answers_is_quoted_and_not_the_names_of_its_columns() -> None:
+    table = "Place | Hotel, per night, at most | Meals\nSweden | 160 euros | 58 euros\nSpain | 120 euros | 40 euros"
+
+    assert chosen("How much is a hotel night in Spain?", table) == ["Spain | 120 euros | 40 euros"]
+
+
+def test_a_code_in_the_question_outweighs_its_other_words() -> None:
+    text = (
+        "The heat pump warms a house. The heat pump is quiet.\n\nE31 | Propane was found in the housing | Leave at once"
+    )
+
+    assert chosen("What does error E31 of the heat pump mean?", text)[0].startswith("E31 |")
+
+
+def test_two_questions_in_one_are_both_answered() -> None:
+    text = "The bowl is the treasure of the house. Parking is free. It was found in 1978 at White Rock."
+
+    assert chosen("What is the treasure? Where was it found?", text) == [
+        "The bowl is the treasure of the house.",
+        "It was found in 1978 at White Rock.",
+    ]

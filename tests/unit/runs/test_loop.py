@@ -619,7 +619,12 @@ async def test_a_cancelled_run_ends_at_once_and_the_model_call_with_it(database:
     assert answer.incomplete_details is not None
     assert answer.incomplete_details.reason == "run_cancelled"
     assert answer.content[0].text.value == "One word"  # type: ignore[union-attr]
-    assert (await world.told())[-3:] == ["message.incomplete", "run.step.cancelled", "run.cancelled"]
+    assert (await world.told())[-4:] == [
+        "run.cancelling",
+        "message.incomplete",
+        "run.step.cancelled",
+        "run.cancelled",
+    ]
 
 
 async def test_a_run_whose_time_is_over_expires(database: Database) -> None:

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,3 +116,21 @@ async def test_a_stream_that_breaks_off_says_so_in_the_form_the_sdk_raises_on() 
     assert b'event: error\ndata: {"error":{"message":"The stream broke off' in client.body
     assert b"the disk is gone" not in client.body
     assert client.messages[-1]["more_body"] is False
+
+
+def test_the_texts_of_search_results_are_sent_only_to_those_who_asked() -> None:
+    result = {"file_id": "f", "score": 1.0, "content": [{"type": "text", "text": "secret"}], "start_index": 3}
+    step = {"id": "s", "step_details": {"type": "tool_calls", "tool_calls": [{"file_search": {"results": [result]}}]}}
+    said = {"id": "m", "delta": {"content": [{"text": "kept"}]}}
+    events = [
+        Event(1, "thread.run.step.completed", orjson.dumps(step).decode()),
+        Event(2, "thread.message.delta", orjson.dumps(said).decode()),
+    ]
+
+    plain, full = encoded(events, with_contents=False), encoded(events)
+
+    assert b"secret" not in plain
+    assert b'"start_index"' not in plain
+    assert b'"score":1.0' in plain
+    assert b"kept" in plain
+    assert b"secret" in full
