@@ -55,8 +55,9 @@ class Flow:
             return
         space, word = self._space, self._word
         n_cells = cell_len(word.plain)
-        if self._width and self._column and self._column + len(space) + n_cells > self._width:
-            self._console.print()
+        if self._width and self._column + len(space) + n_cells > self._width:
+            if self._column:
+                self._console.print()
             self._column, space = 0, ""
         self._console.print(Text.assemble(space, word), end="", soft_wrap=True)
         self._column += len(space) + n_cells

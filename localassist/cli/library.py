@@ -155,14 +155,14 @@ class Library:
         """
         todo = plan(local, self.held(store_id), only_these=only_these)
         for held in todo.remove:
-            self.remove(store_id, held.file_id)
-        waiting = self._upload(store_id, todo.add, watcher)
-        waiting |= {h.file_id for h in todo.keep if h.status == "in_progress"}
+            self.remove(held.file_id)
+        waiting = {h.file_id for h in todo.keep if h.status == "in_progress"}
         try:
+            self._upload(store_id, todo.add, watcher, waiting)
             self._wait(store_id, waiting, watcher)
         except KeyboardInterrupt:
             for file_id in waiting:
-                self.remove(store_id, file_id)
+                self.remove(file_id)
             raise
         now = self.held(store_id)
         report = SyncReport(store_id, n_kept=len(todo.keep), n_duplicates=len(todo.duplicates))
@@ -172,16 +172,15 @@ class Library:
         report.paths = {h.file_id: h.path for h in now}
         return report
 
-    def remove(self, store_id: str, file_id: str) -> None:
-        """Take a file out of a store and delete it."""
-        self._client.vector_stores.files.delete(file_id, vector_store_id=store_id)
+    def remove(self, file_id: str) -> None:
+        """Delete a file, and with it its places in stores."""
         self._client.files.delete(file_id)
 
     def forget(self, store_id: str) -> int:
         """Delete a store with all of its files; give their number."""
         held = self.held(store_id)
         for file in held:
-            self.remove(store_id, file.file_id)
+            self.remove(file.file_id)
         self._client.vector_stores.delete(store_id)
         return len(held)
 
@@ -191,11 +190,14 @@ class Library:
                 return store.id
         return self._client.vector_stores.create(name=name, metadata=metadata).id if create else None
 
-    def _upload(self, store_id: str, files: Sequence[LocalFile], watcher: Watcher) -> set[str]:
-        uploaded: dict[str, LocalFile] = {}
+    def _upload(self, store_id: str, files: Sequence[LocalFile], watcher: Watcher, uploaded: set[str]) -> None:
+        """Upload files and put them into a store; `uploaded` grows by each file as soon as it is there."""
         for first in range(0, len(files), _BATCH_FILES):
-            batch = {self._upload_one(file): file for file in files[first : first + _BATCH_FILES]}
-            uploaded |= batch
+            batch: dict[str, LocalFile] = {}
+            for file in files[first : first + _BATCH_FILES]:
+                file_id = self._upload_one(file)
+                uploaded.add(file_id)
+                batch[file_id] = file
             watcher.begins(batch)
             self._client.vector_stores.file_batches.create(
                 store_id,
@@ -204,7 +206,6 @@ class Library:
                     for file_id, file in batch.items()
                 ],
             )
-        return set(uploaded)
 
     def _upload_one(self, file: LocalFile) -> str:
         with file.path.open("rb") as content:
