@@ -15,6 +15,8 @@ from localassist.store.jobs import LostLease
 
 _log = logging.getLogger(__name__)
 
+_SOON_S = 0.05
+
 JobT = TypeVar("JobT")
 StatusT = TypeVar("StatusT")
 
@@ -50,12 +52,16 @@ class Workers(Generic[JobT]):
         self._concurrency = concurrency
         self._poll_s = poll_s
         self._woken = asyncio.Event()
+        self._n_told = 0
+        """Jobs that we were told of and have not claimed yet."""
         self._free = asyncio.Semaphore(concurrency)
+        self._seems_last = False
         self._dispatcher: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Tell the pool that a job was committed; call it on the event loop of the pool."""
+        self._n_told += 1
         self._woken.set()
 
     def start(self) -> None:
@@ -91,14 +97,19 @@ class Workers(Generic[JobT]):
             task.add_done_callback(self._done)
 
     async def _next(self) -> JobT:
+        if self._seems_last:  # let the job that was just claimed begin before its database is asked again
+            await _wait(self._woken, min(self._poll_s, _SOON_S))
         while True:
             self._woken.clear()
+            n_told = self._n_told
             try:
                 job = await self._claim()
             except Exception:  # noqa: BLE001 - the pool outlives a database that fails for a while
                 _log.exception("%s: asking for a job failed; trying again.", self._name)
                 job = None
+            self._n_told -= n_told if job is None else min(n_told, 1)
             if job is not None:
+                self._seems_last = bool(n_told) and not self._n_told
                 return job
             await _wait(self._woken, self._poll_s)
 

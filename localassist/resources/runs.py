@@ -101,6 +101,8 @@ class Runs:
 
         run = await self._db.write(write)
         self._announce(run)
+        if any(message.attachments for message in params.additional_messages or ()):
+            self._wake_ingest()
         return run
 
     async def create_thread_and_run(self, params: ThreadAndRunCreateParams) -> tuple[Thread, Run]:
@@ -121,6 +123,7 @@ class Runs:
 
         thread, run = await self._db.write(write)
         self._announce(run)
+        self._wake_ingest()
         return thread, run
 
     async def retrieve(self, thread_id: str, run_id: str) -> Run:
@@ -315,7 +318,6 @@ class Runs:
     def _announce(self, run: Run) -> None:
         self._log.notify(run.id)
         self._wake_runs()
-        self._wake_ingest()
 
 
 def _is_active(thread_id: str, run_id: str) -> BadRequestError:

@@ -29,7 +29,8 @@ class Threads:
             BadRequestError: a file cannot be indexed, or an attachment cannot be used.
         """
         thread = await self._db.write(lambda conn: create_thread(conn, params or ThreadCreateParams()))
-        self._wake_ingest()
+        if thread.tool_resources.file_search is not None:  # files were given to it, if any were
+            self._wake_ingest()
         return thread
 
     async def retrieve(self, thread_id: str) -> Thread:

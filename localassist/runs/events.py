@@ -83,16 +83,19 @@ class EventLog:
                     yield batch
                 if ended:
                     return
-                if not batch and not await _wait(woken, _POLL_S) and not await self._exists(run_id):
+                if batch and (len(batch) == rows.MOST_AT_ONCE or self._has_more(run_id, after)):
+                    continue
+                if not await self._told(run_id, woken) and not batch and not await self._exists(run_id):
                     return
         finally:
             self._watchers[run_id].discard(woken)
             if not self._watchers[run_id]:
                 del self._watchers[run_id]
 
-    async def writer(self, run_id: str, fence: Fence) -> "EventWriter":
-        """Take over the log of a run that was claimed under `fence`."""
-        last = await self._db.read(lambda conn: rows.last_seq(conn, run_id))
+    async def writer(self, run_id: str, fence: Fence, *, last: int | None = None) -> "EventWriter":
+        """Take over the log of a run that was claimed under `fence`; `last` is the number of its newest event."""
+        if last is None:
+            last = await self._db.read(lambda conn: rows.last_seq(conn, run_id))
         live = _Live(last + 1)
         self._live[run_id] = live
         return EventWriter(self, self._db, run_id, fence, live)
@@ -109,6 +112,16 @@ class EventLog:
             return live.events[after + 1 - live.first_seq :]
         stored = await self._db.read(lambda conn: rows.after(conn, run_id, after))
         return [Event(row.seq, row.name, row.data) for row in stored]
+
+    def _has_more(self, run_id: str, after: int) -> bool:
+        live = self._live.get(run_id)
+        return live is not None and live.next_seq > after + 1
+
+    async def _told(self, run_id: str, woken: asyncio.Event) -> bool:
+        """Wait until there may be more; False when it is only time to look what other processes have written."""
+        if run_id in self._live:  # whoever carries it out here wakes us, also when it lets go of it
+            return await woken.wait()
+        return await _wait(woken, _POLL_S)
 
     async def _exists(self, run_id: str) -> bool:
         return await self._db.read(lambda conn: rows.last_seq(conn, run_id)) > 0

@@ -59,13 +59,13 @@ class RunExecutor:
         self._log = log
         self._cancels: dict[str, asyncio.Event] = {}
 
-    async def execute(self, run: Run, fence: Fence) -> None:
-        """Carry a claimed run to `requires_action` or a terminal state.
+    async def execute(self, run: Run, fence: Fence, *, last_event: int | None = None) -> None:
+        """Carry a claimed run to `requires_action` or a terminal state; `last_event` numbers its newest, if known.
 
         Cancelling this coroutine leaves the run as its last transaction left it, to be taken over after its lease.
         """
         cancel = self._cancels.setdefault(run.id, asyncio.Event())
-        writer = await self._log.writer(run.id, fence)
+        writer = await self._log.writer(run.id, fence, last=last_event)
         try:
             await _Execution(self, Recorder(run, fence, writer), cancel).carry_out()
         except LostLease:

@@ -27,7 +27,7 @@ from localassist.errors import (
 )
 from localassist.store import versions
 
-__all__ = ["Connection", "Database", "is_writing"]
+__all__ = ["Connection", "Database", "is_alone", "is_writing"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,11 @@ _POSTGRES_AGAIN: Final = frozenset({"40001", "40P01", "55P03"})  # serialization
 def is_writing(conn: Connection) -> bool:
     """Tell whether the transaction was begun by `Database.write`."""
     return bool(conn.get_execution_options().get(_WRITING))
+
+
+def is_alone(conn: Connection) -> bool:
+    """Tell whether no other transaction can write while this one does, so that it need lock nothing."""
+    return conn.dialect.name == "sqlite" and is_writing(conn)
 
 
 class Database:
@@ -233,11 +238,12 @@ def _prepare_sqlite(engine: Engine, *, writing: bool) -> None:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
-    def began(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+    def do_begin(connection: Any) -> None:
+        connection.execute(begin)
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", began)
+    # The driver's own call: the event "begin" comes without the driver's connection, and without its errors wrapped.
+    engine.dialect.do_begin = do_begin  # type: ignore[assignment, method-assign]  # this dialect is this engine's alone
 
 
 def _contended(error: DBAPIError) -> bool:

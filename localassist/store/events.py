@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from localassist.store.fences import Fence, hold
 from localassist.store.schema import run_events
+
+MOST_AT_ONCE: Final = 1000
+"""How many events one read gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,19 @@ def append(
 
 def last_seq(conn: Connection, run_id: str) -> int:
     """Give the number of the run's newest event, or 0."""
-    return conn.scalar(select(func.max(run_events.c.seq)).where(run_events.c.run_id == run_id)) or 0
+    return conn.scalar(_LAST_SEQ, {"of": run_id}) or 0
 
 
-def after(conn: Connection, run_id: str, seq: int, limit: int = 1000) -> list[StoredEvent]:
+def after(conn: Connection, run_id: str, seq: int, limit: int = MOST_AT_ONCE) -> list[StoredEvent]:
     """Read the events behind number `seq`, at most `limit`."""
-    rows = conn.execute(
-        select(run_events.c.seq, run_events.c.name, run_events.c.data)
-        .where(run_events.c.run_id == run_id, run_events.c.seq > seq)
-        .order_by(run_events.c.seq)
-        .limit(limit)
-    )
+    rows = conn.execute(_AFTER, {"of": run_id, "after": seq, "most": limit})
     return [StoredEvent(*row) for row in rows]
+
+
+_LAST_SEQ = select(func.max(run_events.c.seq)).where(run_events.c.run_id == bindparam("of"))
+_AFTER = (
+    select(run_events.c.seq, run_events.c.name, run_events.c.data)
+    .where(run_events.c.run_id == bindparam("of"), run_events.c.seq > bindparam("after"))
+    .order_by(run_events.c.seq)
+    .limit(bindparam("most"))
+)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from localassist.errors import LocalAssistError
 from localassist.store.schema import runs
+
+_HELD = "localassist_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,20 @@ class LostLease(LocalAssistError):  # noqa: N818 - it names what happened, and i
 def hold(conn: Connection, run_id: str, fence: Fence | None) -> None:
     """Make sure that the run is still held under `fence`, and stays so until the transaction ends.
 
+    It is asked once in a transaction: then the row is locked.
+
     Raises:
         LostLease: it is not.
     """
     if fence is None:
         return
-    row = conn.execute(select(runs.c.worker, runs.c.attempt).where(runs.c.id == run_id).with_for_update()).first()
+    asked = (conn.get_transaction(), run_id, fence)
+    if conn.info.get(_HELD) == asked:
+        return
+    row = conn.execute(_HOLDER, {"run_id": run_id}).first()
     if row is None or (row.worker, row.attempt) != (fence.worker, fence.attempt):
         raise LostLease(f"Run {run_id} is no longer held by {fence.worker} at attempt {fence.attempt}.")
+    conn.info[_HELD] = asked
+
+
+_HOLDER = select(runs.c.worker, runs.c.attempt).where(runs.c.id == bindparam("run_id")).with_for_update()

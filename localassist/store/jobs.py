@@ -6,9 +6,22 @@ next claim takes the job over; the dead one's writes then fail at the fence.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from localassist.store.fences import Fence, LostLease, hold
 from localassist.store.runs import run_of
@@ -62,16 +75,7 @@ def claim_run(conn: Connection, worker: str, now: float, lease_s: float) -> tupl
     Returns:
         The run as it stands, the fence for its writes, and whether an earlier worker had begun it; None without work.
     """
-    free = and_(CLAIMABLE, or_(runs.c.lease_until.is_(None), runs.c.lease_until < now))
-    oldest = (
-        select(runs.c.id).where(free).order_by(runs.c.seq).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-    )
-    row = conn.execute(
-        update(runs)
-        .where(runs.c.id == oldest)
-        .values(worker=worker, attempt=runs.c.attempt + 1, lease_until=now + lease_s)
-        .returning(runs)
-    ).first()
+    row = conn.execute(_CLAIM_RUN, {"by": worker, "now": now, "until": now + lease_s}).first()
     return None if row is None else (run_of(row), Fence(worker, row.attempt), row.status != "queued")
 
 
@@ -100,24 +104,8 @@ def claim_file(conn: Connection, worker: str, now: float, lease_s: float) -> Ing
 
     A file whose indexing ended the process three times fails instead.
     """
-    table = vector_store_files
-    free = and_(WAITING, or_(table.c.lease_until.is_(None), table.c.lease_until < now))
-    died = table.c.deaths + case((table.c.worker.is_not(None), 1), else_=0)
-    conn.execute(update(table).where(free, died >= MAX_DEATHS).values(_GIVEN_UP))
-    oldest = (
-        select(table.c.seq)
-        .where(free)
-        .order_by(table.c.seq)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    row = conn.execute(
-        update(table)
-        .where(table.c.seq == oldest)
-        .values(worker=worker, attempt=table.c.attempt + 1, deaths=died, lease_until=now + lease_s)
-        .returning(table)
-    ).first()
+    conn.execute(_GIVE_UP_FILES, {"now": now})
+    row = conn.execute(_CLAIM_FILE, {"by": worker, "now": now, "until": now + lease_s}).first()
     if row is None:
         return None
     file = conn.execute(select(files).where(files.c.id == row.file_id)).one()
@@ -168,3 +156,26 @@ _GIVEN_UP: Final = {
         "Remove the file and add it again to give it another chance.",
     },
 }
+
+
+def _free(table: Table) -> ColumnElement[bool]:
+    return or_(table.c.lease_until.is_(None), table.c.lease_until < bindparam("now"))
+
+
+def _oldest(table: Table, *which: ColumnElement[bool]) -> ScalarSelect[Any]:
+    first = select(table.c.seq).where(*which, _free(table)).order_by(table.c.seq).limit(1)
+    return first.with_for_update(skip_locked=True).scalar_subquery()
+
+
+def _claim(table: Table, which: ColumnElement[bool], **more: Any) -> ReturningUpdate[Any]:
+    """Begin the job of this kind that has waited longest; asks for `by`, `now` and `until`."""
+    taken = {"worker": bindparam("by"), "attempt": table.c.attempt + 1, "lease_until": bindparam("until"), **more}
+    return update(table).where(table.c.seq == _oldest(table, which)).values(taken).returning(table)
+
+
+_DEATHS = vector_store_files.c.deaths + case((vector_store_files.c.worker.is_not(None), 1), else_=0)
+_CLAIM_RUN: Final = _claim(runs, CLAIMABLE)
+_CLAIM_FILE: Final = _claim(vector_store_files, WAITING, deaths=_DEATHS)
+_GIVE_UP_FILES: Final = (
+    update(vector_store_files).where(WAITING, _free(vector_store_files), _DEATHS >= MAX_DEATHS).values(_GIVEN_UP)
+)

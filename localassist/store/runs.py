@@ -7,7 +7,6 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
-from sqlalchemy.exc import IntegrityError
 
 from localassist.errors import LocalAssistError
 from localassist.store import threads
@@ -40,15 +39,11 @@ def insert(conn: Connection, run: Run) -> None:
         IntegrityError: there is no such thread.
     """
     threads.lock(conn, run.thread_id)
+    active = conn.scalar(select(runs.c.id).where(runs.c.thread_id == run.thread_id, ACTIVE))
+    if active is not None:
+        raise ActiveRun(active)
     values = {name: getattr(run, name) for name in _COLUMNS} | {"body": body_of(run, *_COLUMNS), "attempt": 0}
-    try:
-        with conn.begin_nested():
-            conn.execute(sql_insert(runs).values(values))
-    except IntegrityError:
-        active = active_of(conn, run.thread_id)
-        if active is None:
-            raise
-        raise ActiveRun(active.id) from None
+    conn.execute(sql_insert(runs).values(values))
 
 
 def get(conn: Connection, thread_id: str, run_id: str) -> Run | None:

@@ -5,6 +5,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
 
+from localassist.store.database import is_alone
 from localassist.store.schema import body_of, threads
 from localassist.types.thread import Thread
 
@@ -35,4 +36,5 @@ def lock(conn: Connection, thread_id: str) -> None:
 
     SQLite has one writer at a time anyway. On PostgreSQL the lock leaves new messages and steps alone.
     """
-    conn.execute(select(threads.c.id).where(threads.c.id == thread_id).with_for_update(key_share=True))
+    if not is_alone(conn):
+        conn.execute(select(threads.c.id).where(threads.c.id == thread_id).with_for_update(key_share=True))

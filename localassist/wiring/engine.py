@@ -18,10 +18,11 @@ from localassist.retrieval.model import Progress
 from localassist.runs.events import EventLog
 from localassist.runs.loop import RunExecutor
 from localassist.runs.request import LoopLimits
+from localassist.store import events as event_rows
 from localassist.store import files as file_rows
 from localassist.store import jobs as job_rows
 from localassist.store.blobs import Blobs
-from localassist.store.database import Database
+from localassist.store.database import Connection, Database
 from localassist.store.jobs import Fence, IngestJob
 from localassist.tools.file_search import FileSearchCaller
 from localassist.tools.stores import StoreSearcher
@@ -40,7 +41,8 @@ _MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 _GRACE_S: Final = 1.0
 """How long runs and files under way may go on when the engine stops; then they are given back to the queue."""
 
-ClaimedRun = tuple[Run, Fence, bool]
+ClaimedRun = tuple[Run, Fence, int]
+"""A run, the fence it was claimed under, and the number of its newest event."""
 ProgressListener = Callable[[str, Progress], None]
 """Called with a file's id and how far its indexing is, from the thread that indexes it."""
 
@@ -154,12 +156,14 @@ class Engine:
     # --- jobs ---
 
     async def _claim_run(self) -> ClaimedRun | None:
-        return await self._db.write(
-            lambda conn: job_rows.claim_run(conn, self._worker, clock.now(), self.settings.lease_s)
-        )
+        def claim(conn: Connection) -> ClaimedRun | None:
+            claimed = job_rows.claim_run(conn, self._worker, clock.now(), self.settings.lease_s)
+            return None if claimed is None else (*claimed[:2], event_rows.last_seq(conn, claimed[0].id))
+
+        return await self._db.write(claim)
 
     async def _carry_out_run(self, job: ClaimedRun) -> None:
-        run, fence, _ = job
+        run, fence, last_event = job
 
         async def renew() -> RunStatus | None:
             return await self._db.write(
@@ -172,7 +176,7 @@ class Engine:
 
         try:
             async with Heartbeat[RunStatus](renew, self.settings.lease_s / 3, on_status=on_status):
-                await self._executor.execute(run, fence)
+                await self._executor.execute(run, fence, last_event=last_event)
         except asyncio.CancelledError:
             await self._db.write(lambda conn: job_rows.release_run(conn, run.id, fence))
             raise

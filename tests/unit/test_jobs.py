@@ -81,6 +81,24 @@ async def test_a_woken_pool_finds_the_new_job_and_an_idle_one_does_not_ask() -> 
     await workers.stop()
 
 
+async def test_a_job_that_was_told_of_begins_before_the_pool_asks_for_another() -> None:
+    queue = Queue("told", "left behind by others")
+    asked_when_begun: list[int] = []
+
+    async def work(job: str) -> None:
+        asked_when_begun.append(queue.claims)
+        await queue.work(job)
+
+    queue.may_end.set()
+    workers = Workers("test", claim=queue.claim, work=work, concurrency=2, poll_s=NEVER)
+    workers.wake()
+    workers.start()
+    await queue.until(lambda: len(queue.ended) == 2)
+    await workers.stop()
+
+    assert asked_when_begun[0] == 1  # a pool that asks again at once would have asked twice by then
+
+
 async def test_a_job_that_is_queued_while_the_pool_asks_is_not_missed() -> None:
     queue = Queue()
     queue.may_end.set()

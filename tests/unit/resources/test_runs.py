@@ -186,6 +186,7 @@ async def test_additional_messages_come_before_the_run(world: World) -> None:
     listed = (await world.messages.list(thread.id, ASC)).data
     assert [m.role for m in listed] == ["user", "assistant"]
     assert (await world.threads.retrieve(thread.id)).tool_resources.file_search is not None
+    assert world.calls[-1] == "ingest"
 
 
 async def test_a_thread_has_one_active_run_and_takes_no_messages_meanwhile(world: World) -> None:

@@ -223,3 +223,9 @@ async def test_a_deleted_thread_takes_its_messages_along(world: World) -> None:
     ):
         with pytest.raises(NotFoundError, match=f"No thread found with id '{thread.id}'."):
             await call
+
+
+async def test_nobody_looks_for_files_to_index_when_a_thread_and_its_run_bring_none(world: World) -> None:
+    await world.run()
+
+    assert world.calls == ["ingest", "runs"]  # the first is the assistant's
