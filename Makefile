@@ -60,7 +60,7 @@ $(VENV)/bin/python:
 		echo "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(CORE): pyproject.toml | $(VENV)/bin/python
-	@echo "Installing localassist into $(VENV) (once; about 150 MB) …"
+	@echo "Installing localassist into $(VENV) (once; about a minute) …"
 	@$(PIP) install --quiet --editable .
 	@touch $@
 

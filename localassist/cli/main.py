@@ -11,6 +11,7 @@ import click
 
 from localassist._version import __version__
 from localassist.cli.exits import INTERRUPTED, WENT_WRONG
+from localassist.cli.logs import show_log
 from localassist.errors import LocalAssistError
 
 COMMANDS = {
@@ -63,9 +64,10 @@ Examples:
 @click.version_option(__version__, prog_name="localassist", message="%(prog)s %(version)s")
 def cli(verbose: int) -> None:
     """Set logging up; the command does the rest."""
-    level = {0: logging.CRITICAL, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("localassist").setLevel(level)
+    if verbose:
+        show_log(logging.INFO if verbose == 1 else logging.DEBUG)
+    else:
+        logging.lastResort = None  # what matters reaches the user as an error; the log is for those who ask
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib
+import logging
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +11,7 @@ from rich.text import Text
 
 from localassist._version import __version__
 from localassist.cli.exits import DONE
+from localassist.cli.logs import show_log
 from localassist.cli.options import EMBEDDER, load_settings, settings_options
 from localassist.cli.terminal import err
 from localassist.config import EXTRACTIVE
@@ -37,9 +40,16 @@ Examples:
 def serve(**given: Any) -> int:
     """Serve until a signal ends it; see `HELP`."""
     settings = load_settings(given)
+    show_log(logging.WARNING)
     server = importlib.import_module("localassist.server.serve")
     asyncio.run(server.serve(settings, on_ready=lambda url: _announce(url, settings)))
     return DONE
+
+
+def _show_warnings() -> None:
+    """Show what goes wrong in the log: answers of a server point there, and nobody reads its return value."""
+    for logger in (logging.getLogger(), logging.getLogger("localassist")):
+        logger.setLevel(min(logger.level, logging.WARNING))
 
 
 def _announce(url: str, settings: "Settings") -> None:

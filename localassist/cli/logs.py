@@ -1,0 +1,9 @@
+"""The log on stderr: for those who ask for it, and for whoever runs a server."""
+
+import logging
+import sys
+
+
+def show_log(level: int) -> None:
+    """Write log records of at least this level to stderr, unless that was set up already."""
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
