@@ -43,8 +43,8 @@ FLOWS: Final = {
     "runs": "lifecycle conversation prompt request turn live steps loop events",
     "store": "database versions schema pages blobs assistants threads messages runs events files vector_stores "
     "jobs fences",
-    "cli": "main options exits logs terminal flow session paths library sources progress answers ask add search chat files "
-    "serve models doctor trial",
+    "cli": "main options exits logs terminal flow session paths library sources progress answers ask add search chat "
+    "files serve models doctor trial",
 }
 """Folders that are listed in the order of their story; what is not named here follows by name."""
 
