@@ -7,6 +7,7 @@ indexing        stores made, files queued to be indexed
 tool_resources  what tools may use, and files attached to messages
 ingestion       the work of one queued file
 endings         runs that end without a worker
+v1_files        `file_ids` of assistants and messages, as API version 1 had them
 """
 
 from localassist.resources.assistants import Assistants
@@ -15,6 +16,7 @@ from localassist.resources.messages import Messages
 from localassist.resources.run_steps import RunSteps
 from localassist.resources.runs import Runs
 from localassist.resources.threads import Threads
+from localassist.resources.v1_files import V1Files
 from localassist.resources.vector_stores import VectorStores
 
-__all__ = ["Assistants", "Files", "Messages", "RunSteps", "Runs", "Threads", "VectorStores"]
+__all__ = ["Assistants", "Files", "Messages", "RunSteps", "Runs", "Threads", "V1Files", "VectorStores"]

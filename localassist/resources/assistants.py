@@ -42,19 +42,7 @@ class Assistants:
             NotFoundError: a vector store or file does not exist.
             BadRequestError: a file cannot be indexed.
         """
-
-        def write(conn: Connection) -> Assistant:
-            assistant = Assistant(
-                id=new_id("asst"),
-                created_at=clock.now_s(),
-                **_given(params),
-                tool_resources=tool_resources.settle(conn, params.tool_resources),
-            )
-            assistant = _complete(assistant)
-            rows.insert(conn, assistant)
-            return assistant
-
-        assistant = await self._db.write(write)
+        assistant = await self._db.write(lambda conn: create_assistant(conn, params))
         self._wake_ingest()
         return assistant
 
@@ -73,24 +61,7 @@ class Assistants:
             NotFoundError: there is no such assistant, or a vector store or file does not exist.
             BadRequestError: a file cannot be indexed.
         """
-
-        def write(conn: Connection) -> Assistant:
-            assistant = found.assistant(conn, assistant_id)
-            changes: dict[str, Any] = {
-                name: Assistant.model_fields[name].get_default(call_default_factory=True)
-                for name in _PLAIN
-                if name in params.model_fields_set and name != "model"
-            }
-            changes |= _given(params)
-            if "tool_resources" in params.model_fields_set:
-                changes["tool_resources"] = tool_resources.settle(
-                    conn, params.tool_resources, current=assistant.tool_resources
-                )
-            changed = _complete(assistant.model_copy(update=changes))
-            rows.replace(conn, changed)
-            return changed
-
-        assistant = await self._db.write(write)
+        assistant = await self._db.write(lambda conn: update_assistant(conn, assistant_id, params))
         self._wake_ingest()
         return assistant
 
@@ -107,6 +78,45 @@ class Assistants:
         if not await self._db.write(lambda conn: rows.delete(conn, assistant_id)):
             raise NotFoundError("assistant", assistant_id)
         return Deleted(id=assistant_id, object="assistant.deleted")
+
+
+def create_assistant(conn: Connection, params: AssistantCreateParams) -> Assistant:
+    """Make an assistant inside a transaction.
+
+    Raises:
+        NotFoundError: a vector store or file does not exist.
+        BadRequestError: a file cannot be indexed.
+    """
+    assistant = Assistant(
+        id=new_id("asst"),
+        created_at=clock.now_s(),
+        **_given(params),
+        tool_resources=tool_resources.settle(conn, params.tool_resources),
+    )
+    assistant = _complete(assistant)
+    rows.insert(conn, assistant)
+    return assistant
+
+
+def update_assistant(conn: Connection, assistant_id: str, params: AssistantUpdateParams) -> Assistant:
+    """Change an assistant inside a transaction.
+
+    Raises:
+        NotFoundError: there is no such assistant, or a vector store or file does not exist.
+        BadRequestError: a file cannot be indexed.
+    """
+    assistant = found.assistant(conn, assistant_id)
+    changes: dict[str, Any] = {
+        name: Assistant.model_fields[name].get_default(call_default_factory=True)
+        for name in _PLAIN
+        if name in params.model_fields_set and name != "model"
+    }
+    changes |= _given(params)
+    if "tool_resources" in params.model_fields_set:
+        changes["tool_resources"] = tool_resources.settle(conn, params.tool_resources, current=assistant.tool_resources)
+    changed = _complete(assistant.model_copy(update=changes))
+    rows.replace(conn, changed)
+    return changed
 
 
 def _given(params: AssistantCreateParams | AssistantUpdateParams) -> dict[str, Any]:

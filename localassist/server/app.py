@@ -16,6 +16,7 @@ from localassist.server.auth import Doorkeeper
 from localassist.server.encode import answer
 from localassist.server.errors import Boundary, on_api_error, on_http_error
 from localassist.server.routes import assistants, files, models, runs, threads, vector_stores
+from localassist.server.v1 import routes as v1
 from localassist.wiring import Engine
 
 
@@ -24,6 +25,7 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/health", _health, methods=["GET"]),
+            *v1.routes(engine),
             *assistants.routes(engine),
             *runs.routes(engine),
             *threads.routes(engine),

@@ -27,6 +27,11 @@ def get(conn: Connection, assistant_id: str) -> Assistant | None:
     return None if row is None else _assistant(row)
 
 
+def lock(conn: Connection, assistant_id: str) -> None:
+    """Let no other transaction write this assistant until this one has ended; there may be none."""
+    conn.execute(select(assistants.c.seq).where(assistants.c.id == assistant_id).with_for_update())
+
+
 def list_page(conn: Connection, q: PageQuery) -> ListPage[Assistant]:
     """Read a page of all assistants."""
     return fetch_page(conn, _LIST, q, _assistants)

@@ -169,9 +169,11 @@ vector_stores: Final = Table(
     Column("expires_at", _Whole),
     Column("index_version", _Whole, nullable=False),
     Column("body", JSON, nullable=False),
+    Column("assistant_id", Text),
     Index(None, "expires_at"),
     sqlite_autoincrement=True,
 )
+"""`assistant_id` names the assistant whose `file_ids` (API version 1) a store holds; all others have none."""
 
 vector_store_file_batches: Final = Table(
     "vector_store_file_batches",

@@ -46,17 +46,22 @@ class IndexedRow:
     attributes: Mapping[str, AttributeValue]
 
 
-def insert(conn: Connection, vs: VectorStore) -> None:
-    """Keep a new, empty store."""
+def insert(conn: Connection, vs: VectorStore, *, assistant_id: str | None = None) -> None:
+    """Keep a new, empty store; `assistant_id` where it is to hold the `file_ids` of an assistant."""
     values = {name: getattr(vs, name) for name in _COLUMNS}
     body = body_of(vs, *_COLUMNS, *_COUNTED)
-    conn.execute(sql_insert(vector_stores).values(**values, index_version=1, body=body))
+    conn.execute(sql_insert(vector_stores).values(**values, index_version=1, body=body, assistant_id=assistant_id))
 
 
 def get(conn: Connection, store_id: str) -> VectorStore | None:
     """Read a store."""
     row = conn.execute(select(vector_stores).where(vector_stores.c.id == store_id)).first()
     return None if row is None else _stores(conn, [row])[0]
+
+
+def assistant_of(conn: Connection, store_id: str) -> str | None:
+    """Name the assistant whose `file_ids` a store holds; None when it was not made for that, or is gone."""
+    return conn.scalar(select(vector_stores.c.assistant_id).where(vector_stores.c.id == store_id))
 
 
 def list_page(conn: Connection, q: PageQuery) -> ListPage[VectorStore]:

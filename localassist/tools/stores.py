@@ -47,13 +47,16 @@ class StoreSearcher:
     async def __call__(self, run: Run, queries: Sequence[str], *, limit: int, score_threshold: float) -> Sequence[Hit]:
         """Search the stores of the run's assistant and of its thread, ranked together.
 
-        Waits up to 60 seconds for files that are still being added to the thread's store.
+        Waits up to 60 seconds for files that are still being added to the thread's store, and for `file_ids` of the
+        assistant as long as the run may take: programs of API version 1 cannot see how far their indexing is.
 
         Raises:
             ToolUnusableError: one of the stores has expired.
         """
         of_assistant, of_thread = await self._db.read(lambda conn: _stores_of(conn, run))
-        await self._wait_for(of_thread)
+        await self._wait_for(of_thread, until=clock.now() + _WAIT_S)
+        listed = await self._db.read(lambda conn: [i for i in of_assistant if store_rows.assistant_of(conn, i)])
+        await self._wait_for(listed, until=run.expires_at or clock.now() + _WAIT_S)
         ids = list(dict.fromkeys([*of_assistant, *of_thread]))
         stores = await self._db.read(lambda conn: [store_rows.get(conn, i) for i in ids])
         expired = [store.id for store in stores if store is not None and store.status == "expired"]
@@ -96,8 +99,7 @@ class StoreSearcher:
 
         return load
 
-    async def _wait_for(self, store_ids: Sequence[str]) -> None:
-        until = clock.now() + _WAIT_S
+    async def _wait_for(self, store_ids: Sequence[str], *, until: float) -> None:
         while store_ids and clock.now() < until:
             stores = await self._db.read(lambda conn: [store_rows.get(conn, i) for i in store_ids])
             if not any(_is_busy(store) for store in stores):

@@ -13,7 +13,7 @@ from localassist.egress import Egress
 from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
-from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, VectorStores
+from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, V1Files, VectorStores
 from localassist.retrieval.model import Progress
 from localassist.runs.events import EventLog
 from localassist.runs.loop import RunExecutor
@@ -213,6 +213,7 @@ class Engine:
         )
         self.files = Files(db=db, blobs=self._blobs, retriever=self._retriever, max_file_bytes=settings.max_file_bytes)
         self.assistants = Assistants(db=db, wake_ingest=wake_ingest)
+        self.v1_files = V1Files(db=db, wake_ingest=wake_ingest, forget=self._retriever.forget)
         self.threads = Threads(db=db, wake_ingest=wake_ingest)
         self.messages = Messages(db=db, wake_ingest=wake_ingest)
         self.runs = Runs(
