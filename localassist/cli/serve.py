@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import logging
-import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,12 +43,6 @@ def serve(**given: Any) -> int:
     server = importlib.import_module("localassist.server.serve")
     asyncio.run(server.serve(settings, on_ready=lambda url: _announce(url, settings)))
     return DONE
-
-
-def _show_warnings() -> None:
-    """Show what goes wrong in the log: answers of a server point there, and nobody reads its return value."""
-    for logger in (logging.getLogger(), logging.getLogger("localassist")):
-        logger.setLevel(min(logger.level, logging.WARNING))
 
 
 def _announce(url: str, settings: "Settings") -> None:

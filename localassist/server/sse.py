@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_S: Final = 15.0
 DONE: Final = b"event: done\ndata: [DONE]\n\n"
 _COMMENT: Final = b": keep-alive\n\n"
+_GOODBYE_S: Final = 1.0
+_STOPPING: Final = "The server is being stopped; the run goes on when it is started again, and can be retrieved."
 
 
 def encoded(events: Sequence[Event], *, with_contents: bool = True) -> bytes:
@@ -50,7 +52,7 @@ class EventStream(Response):
         self._keep_alive_s = keep_alive_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send the stream."""
+        """Send the stream. When the server is stopped meanwhile, the client is told, and nothing is raised."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         wire = _Wire(send)
         tasks = (
@@ -58,12 +60,14 @@ class EventStream(Response):
             asyncio.create_task(_until_gone(receive)),
             asyncio.create_task(wire.keep_alive(self._keep_alive_s)),
         )
+        done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _stop(tasks)
+            await wire.say_goodbye(_STOPPING)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _stop(tasks)
         for task in done:
             task.result()
 
@@ -72,9 +76,7 @@ class EventStream(Response):
             async for batch in self._events:
                 await wire.send(encoded(batch, with_contents=self._with_contents))
         except Exception:
-            message = "The stream broke off; the run goes on and can be retrieved."
-            body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
-            await wire.send(b"event: error\ndata: " + orjson.dumps(body) + b"\n\n")
+            await wire.send(_error("The stream broke off; the run goes on and can be retrieved."))
             await wire.end()
             raise
         finally:
@@ -83,6 +85,17 @@ class EventStream(Response):
                 await close()
         await wire.send(DONE)
         await wire.end()
+
+
+def _error(message: str) -> bytes:
+    body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
+    return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Wire:
@@ -99,6 +112,15 @@ class _Wire:
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def say_goodbye(self, message: str) -> None:
+        """Tell a client why its stream ends; one that does not read is not waited for."""
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self.send(_error(message))
+                await self.end()
+        except (TimeoutError, OSError):
+            logger.debug("A client could not be told of the end", extra={"action": "goodbye_failed"})
 
     async def keep_alive(self, every_s: float) -> None:
         """Send a comment whenever nothing was sent for `every_s`, so that nobody on the way takes it for dead."""
