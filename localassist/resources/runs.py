@@ -90,9 +90,6 @@ class Runs:
         def write(conn: Connection) -> Run:
             thread = found.locked_thread(conn, thread_id)
             assistant = found.assistant(conn, params.assistant_id)
-            active = rows.active_of(conn, thread_id)
-            if active is not None:
-                raise _is_active(thread_id, active.id)
             additional = params.additional_messages or ()
             thread, _ = add_messages(conn, thread, additional, param="additional_messages")
             run = self._new_run(assistant, thread, params, additional_instructions=params.additional_instructions)
@@ -213,13 +210,13 @@ class Runs:
             if run.expires_at is not None and run.expires_at <= clock.now():
                 run = run.model_copy(update={"status": "expired"})  # the watch has not come round to it yet
             outputs = tool_outputs.outputs_by_call(run, params.tool_outputs)
-            step = tool_outputs.filled(rows.steps_of(conn, run_id), outputs)
             queued = lifecycle.move(run, "queued", at=clock.now_s())
-            if step is None:
-                raise InternalServerError(f"Run {run_id} waits for outputs but has no open step of tool calls.")
             if not rows.change(conn, queued, expected=_REQUIRES_ACTION):
                 current = found.run(conn, thread_id, run_id)
                 raise BadRequestError(f'Runs in status "{current.status}" do not accept tool outputs.')
+            step = tool_outputs.filled(rows.steps_of(conn, run_id), outputs)
+            if step is None:
+                raise InternalServerError(f"Run {run_id} waits for outputs but has no open step of tool calls.")
             rows.replace_step(conn, step)
             shown = step.model_copy(update={"expires_at": run.expires_at})
             told = [

@@ -146,8 +146,12 @@ class _Execution:
             ModelError: the model cannot be had, or never comes to an end.
         """
         ex, recorder = self._ex, self._recorder
-        await recorder.start()
-        self._conversation = await load(ex.db, recorder.run, recorder.fence, ex.tools, ex.read_image)
+        loading = asyncio.create_task(load(ex.db, recorder.run, recorder.fence, ex.tools, ex.read_image))
+        try:
+            await recorder.start()
+            self._conversation = await loading
+        finally:
+            loading.cancel()
         for _ in range(ex.limits.max_turns):
             if await self._one_turn():
                 return

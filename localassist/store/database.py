@@ -170,7 +170,8 @@ class Database:
         return InternalServerError(f"The database {self.where} failed: {words}")
 
     def _engine(self, size: int, *, writing: bool) -> Engine:
-        options: dict[str, Any] = {} if self._sqlite else {"pool_pre_ping": True}
+        # Each transaction is ended before its connection is given back, so on SQLite nothing is left to be reset.
+        options: dict[str, Any] = {"pool_reset_on_return": None} if self._sqlite else {"pool_pre_ping": True}
         try:
             engine = create_engine(
                 self._url,

@@ -39,7 +39,7 @@ def append(
     hold(conn, run_id, fence)
     if events:
         conn.execute(
-            insert(run_events),
+            _INSERT,
             [
                 {"run_id": run_id, "seq": seq, "attempt": attempt, "name": name, "data": data}
                 for seq, (name, data) in enumerate(events, start=first_seq)
@@ -58,6 +58,7 @@ def after(conn: Connection, run_id: str, seq: int, limit: int = MOST_AT_ONCE) ->
     return [StoredEvent(*row) for row in rows]
 
 
+_INSERT = insert(run_events)
 _LAST_SEQ = select(func.max(run_events.c.seq)).where(run_events.c.run_id == bindparam("of"))
 _AFTER = (
     select(run_events.c.seq, run_events.c.name, run_events.c.data)

@@ -1,9 +1,9 @@
 """Rows to `Message` and back."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
@@ -18,11 +18,8 @@ _COLUMNS = ("id", "thread_id", "run_id", "status")
 
 def insert(conn: Connection, m: Message) -> None:
     """Keep a new message behind the others of its thread."""
-    conn.execute(
-        sql_insert(messages).values(
-            id=m.id, thread_id=m.thread_id, run_id=m.run_id, status=m.status, body=body_of(m, *_COLUMNS)
-        )
-    )
+    values = {name: getattr(m, name) for name in _COLUMNS}
+    conn.execute(_INSERT, values | {"body": body_of(m, *_COLUMNS)})
 
 
 def get(conn: Connection, thread_id: str, message_id: str) -> Message | None:
@@ -39,12 +36,8 @@ def list_page(conn: Connection, thread_id: str, q: PageQuery, *, run_id: str | N
 
 def replace(conn: Connection, m: Message) -> bool:
     """Write `m` over the message of its id and thread; False when there is none."""
-    done = conn.execute(
-        sql_update(messages)
-        .where(messages.c.id == m.id, messages.c.thread_id == m.thread_id)
-        .values(run_id=m.run_id, status=m.status, body=body_of(m, *_COLUMNS))
-    )
-    return done.rowcount > 0
+    values = {"run_id": m.run_id, "status": m.status, "body": body_of(m, *_COLUMNS)}
+    return conn.execute(_REPLACE, {"of": m.id, "of_thread": m.thread_id, **values}).rowcount > 0
 
 
 def delete(conn: Connection, thread_id: str, message_id: str) -> bool:
@@ -59,9 +52,19 @@ def all_of(conn: Connection, thread_id: str, *, newest: int | None = None) -> li
 
     Messages in progress are left out.
     """
-    said = (messages.c.thread_id == thread_id, messages.c.status != "in_progress")
-    rows = conn.execute(select(messages).where(*said).order_by(messages.c.seq.desc()).limit(newest)).all()
+    rows = conn.execute(_NEWEST_SAID.limit(newest), {"of_thread": thread_id}).all()
     return _messages(rows[::-1])
+
+
+_INSERT: Final = sql_insert(messages)
+_REPLACE: Final = sql_update(messages).where(
+    messages.c.id == bindparam("of"), messages.c.thread_id == bindparam("of_thread")
+)
+_NEWEST_SAID: Final = (
+    select(messages)
+    .where(messages.c.thread_id == bindparam("of_thread"), messages.c.status != "in_progress")
+    .order_by(messages.c.seq.desc())
+)
 
 
 def _list_of(thread_id: str) -> Listing:

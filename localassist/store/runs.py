@@ -1,9 +1,9 @@
 """Rows to `Run` and `RunStep` and back; the guarded change of a run's status."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
@@ -39,11 +39,11 @@ def insert(conn: Connection, run: Run) -> None:
         IntegrityError: there is no such thread.
     """
     threads.lock(conn, run.thread_id)
-    active = conn.scalar(select(runs.c.id).where(runs.c.thread_id == run.thread_id, ACTIVE))
+    active = conn.scalar(_ACTIVE_ID, {"of_thread": run.thread_id})
     if active is not None:
         raise ActiveRun(active)
     values = {name: getattr(run, name) for name in _COLUMNS} | {"body": body_of(run, *_COLUMNS), "attempt": 0}
-    conn.execute(sql_insert(runs).values(values))
+    conn.execute(_INSERT, values)
 
 
 def get(conn: Connection, thread_id: str, run_id: str) -> Run | None:
@@ -92,8 +92,7 @@ def change(conn: Connection, run: Run, *, expected: Collection[RunStatus], fence
     }
     if run.status not in _HELD:
         values |= {"worker": None, "lease_until": None}
-    done = conn.execute(sql_update(runs).where(runs.c.id == run.id, runs.c.status.in_(tuple(expected))).values(values))
-    return done.rowcount > 0
+    return conn.execute(_CHANGE, {"of": run.id, "expected": tuple(expected), **values}).rowcount > 0
 
 
 def replace_metadata(conn: Connection, run_id: str, metadata: dict[str, str]) -> bool:
@@ -108,7 +107,7 @@ def insert_step(conn: Connection, step: RunStep, fence: Fence | None = None) -> 
         LostLease: the run is no longer held under `fence`.
     """
     hold(conn, step.run_id, fence)
-    conn.execute(sql_insert(run_steps).values(id=step.id, run_id=step.run_id, body=body_of(step, *_STEP_COLUMNS)))
+    conn.execute(_INSERT_STEP, {"id": step.id, "run_id": step.run_id, "body": body_of(step, *_STEP_COLUMNS)})
 
 
 def replace_step(conn: Connection, step: RunStep, fence: Fence | None = None) -> bool:
@@ -118,12 +117,8 @@ def replace_step(conn: Connection, step: RunStep, fence: Fence | None = None) ->
         LostLease: the run is no longer held under `fence`.
     """
     hold(conn, step.run_id, fence)
-    done = conn.execute(
-        sql_update(run_steps)
-        .where(run_steps.c.id == step.id, run_steps.c.run_id == step.run_id)
-        .values(body=body_of(step, *_STEP_COLUMNS))
-    )
-    return done.rowcount > 0
+    values = {"of": step.id, "of_run": step.run_id, "body": body_of(step, *_STEP_COLUMNS)}
+    return conn.execute(_REPLACE_STEP, values).rowcount > 0
 
 
 def get_step(conn: Connection, run_id: str, step_id: str) -> RunStep | None:
@@ -139,7 +134,7 @@ def list_steps_page(conn: Connection, run_id: str, q: PageQuery) -> ListPage[Run
 
 def steps_of(conn: Connection, run_id: str) -> list[RunStep]:
     """Read all steps of a run, oldest first."""
-    return _steps(conn.execute(select(run_steps).where(run_steps.c.run_id == run_id).order_by(run_steps.c.seq)).all())
+    return _steps(conn.execute(_STEPS_OF, {"of_run": run_id}).all())
 
 
 def delete_step(conn: Connection, step_id: str, fence: Fence | None = None) -> bool:
@@ -170,3 +165,15 @@ def _step(row: Row[Any]) -> RunStep:
 
 def _steps(rows: Sequence[Row[Any]]) -> list[RunStep]:
     return [_step(row) for row in rows]
+
+
+_INSERT: Final = sql_insert(runs)
+_ACTIVE_ID: Final = select(runs.c.id).where(runs.c.thread_id == bindparam("of_thread"), ACTIVE)
+_CHANGE: Final = sql_update(runs).where(
+    runs.c.id == bindparam("of"), runs.c.status.in_(bindparam("expected", expanding=True))
+)
+_INSERT_STEP: Final = sql_insert(run_steps)
+_REPLACE_STEP: Final = sql_update(run_steps).where(
+    run_steps.c.id == bindparam("of"), run_steps.c.run_id == bindparam("of_run")
+)
+_STEPS_OF: Final = select(run_steps).where(run_steps.c.run_id == bindparam("of_run")).order_by(run_steps.c.seq)

@@ -1,6 +1,8 @@
 """Rows to `Thread` and back."""
 
-from sqlalchemy import Connection, select
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 from sqlalchemy import update as sql_update
@@ -12,12 +14,12 @@ from localassist.types.thread import Thread
 
 def insert(conn: Connection, t: Thread) -> None:
     """Keep a new thread."""
-    conn.execute(sql_insert(threads).values(id=t.id, body=body_of(t, "id")))
+    conn.execute(_INSERT, {"id": t.id, "body": body_of(t, "id")})
 
 
 def get(conn: Connection, thread_id: str) -> Thread | None:
     """Read a thread."""
-    row = conn.execute(select(threads).where(threads.c.id == thread_id)).first()
+    row = conn.execute(_BY_ID, {"of": thread_id}).first()
     return None if row is None else Thread.model_validate({**row.body, "id": row.id})
 
 
@@ -38,3 +40,7 @@ def lock(conn: Connection, thread_id: str) -> None:
     """
     if not is_alone(conn):
         conn.execute(select(threads.c.id).where(threads.c.id == thread_id).with_for_update(key_share=True))
+
+
+_INSERT: Final = sql_insert(threads)
+_BY_ID: Final = select(threads).where(threads.c.id == bindparam("of"))
