@@ -75,8 +75,14 @@ def subprocess_json(command: Sequence[str]) -> Any:
 class Server:
     """`localassist serve` on a home, as a child process with a free port; it answers when the block is entered."""
 
-    def __init__(self, home: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-m", "localassist", "serve", "--home", str(home), "--port", "0", *options]
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        module: str = "localassist",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [sys.executable, "-m", module, "serve", "--home", str(home), "--port", "0", *options]
         self._environment = {**os.environ, **(environment or {})}
 
     def __enter__(self) -> Self:
