@@ -240,8 +240,8 @@ def coverage_page() -> str:
         "| `function` | done |",
         "| `code_interpreter` | **missing**: a run that asks for it is refused in plain words |",
         "",
-        "Programs of the beta of 2023 (`OpenAI-Beta: assistants=v1`: `retrieval`, files of assistants and messages) are",
-        "served too; `tests/contract/test_v1.py` drives them with the SDKs of the time.",
+        "Programs of the beta of 2023 (`OpenAI-Beta: assistants=v1`: `retrieval`, files of assistants and messages)",
+        "are served too; `tests/contract/test_v1.py` drives them with the SDKs of the time.",
         "Where we decided or differ stands in [differences.md](differences.md).",
     ]
     return "\n".join(lines) + "\n"

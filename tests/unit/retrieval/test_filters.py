@@ -90,7 +90,7 @@ def nested(depth: int) -> dict[str, Any]:
         (nested(11), "nested deeper than 10"),
     ],
 )
-def test_what_is_no_filter_is_refused_with_its_place(raw: object, message: str) -> None:
+def test_what_is_no_filter_is_refused_with_its_place(raw: Any, message: str) -> None:
     with pytest.raises(BadRequestError, match=message) as caught:
         parse_filter(raw)
 

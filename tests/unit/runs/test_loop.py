@@ -23,8 +23,8 @@ from localassist.store.jobs import Fence
 from localassist.tools.base import ToolUnusableError
 from localassist.tools.file_search import FileSearchCaller
 from localassist.types.assistant import Assistant
-from localassist.types.message import Message, Text, TextContentBlock
-from localassist.types.run import Run
+from localassist.types.message import FileCitationAnnotation, Message, Text, TextContentBlock
+from localassist.types.run import Run, RunStatus
 from localassist.types.run_step import FileSearchToolCall, FunctionToolCall, ToolCallsStepDetails
 from localassist.types.thread import Thread
 
@@ -41,6 +41,8 @@ HIT = Hit(
 )
 FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 STEP_DELTA = "thread.run.step.delta"
+AWAITING: frozenset[RunStatus] = frozenset({"requires_action"})
+RUNNING: frozenset[RunStatus] = frozenset({"in_progress"})
 SEARCH: dict[str, Any] = {"type": "file_search"}
 
 
@@ -232,6 +234,7 @@ async def test_a_search_gives_sources_and_its_marks_become_citations(world: Worl
     text = answer.content[0].text  # type: ignore[union-attr]
     assert text.value == "You get 28 days【4:0†handbook.pdf】, not 30."
     (citation,) = text.annotations
+    assert isinstance(citation, FileCitationAnnotation)
     assert text.value[citation.start_index : citation.end_index] == "【4:0†handbook.pdf】"
     assert citation.file_citation.file_id == "file-a"
     assert citation.file_citation.quote == "Staff get 28 days of leave."
@@ -356,7 +359,7 @@ async def submit(world: World, run: Run, outputs: Sequence[str]) -> None:
 
     def write(conn: Any) -> None:
         runs.replace_step(conn, done, None)
-        assert runs.change(conn, queued, expected=("requires_action",))
+        assert runs.change(conn, queued, expected=AWAITING)
 
     await world.db.write(write)
 
@@ -444,7 +447,7 @@ async def test_a_reply_cut_in_the_middle_fails_the_run_and_its_message_is_incomp
         yield Delta("The answer is ")
         raise ModelError("the stream was cut", retryable=True)
 
-    world.model.stream = cut  # type: ignore[assignment,method-assign]
+    world.model.stream = cut  # type: ignore[method-assign] # the script cannot break off
 
     run = await world.ask()
 
@@ -609,7 +612,7 @@ async def test_a_cancelled_run_ends_at_once_and_the_model_call_with_it(database:
 
     running = await world.state()
     cancelling = move(running, "cancelling", at=clock.now_s())
-    assert await world.db.write(lambda conn: runs.change(conn, cancelling, expected=("in_progress",)))
+    assert await world.db.write(lambda conn: runs.change(conn, cancelling, expected=RUNNING))
     world.executor.cancel(world.run_id)
     run = await work
 
