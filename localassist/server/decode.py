@@ -14,6 +14,9 @@ from localassist.types.vector_store import VectorStoreFileStatus
 MAX_JSON_BYTES: Final = 32 * 1024 * 1024
 """Far above the longest body that the API's own limits allow in practice: 500 vector store ids, 256,000 characters."""
 
+MAX_JSON_DEPTH: Final = 100
+"""What is kept must be written again inside other objects, and JSON writers give up at about 250 levels."""
+
 RESULT_CONTENT: Final = "step_details.tool_calls[*].file_search.results[*].content"
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
@@ -159,9 +162,22 @@ def _json(raw: bytes) -> Any:
         raise BadRequestError(
             f"We could not parse the JSON body of your request: {error}. It must be one JSON object in UTF-8."
         ) from error
+    if raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH and _is_too_deep(body):
+        raise BadRequestError(f"The JSON body is nested more than {MAX_JSON_DEPTH} levels deep.")
     if b"\\u0000" in raw and _holds_nul(body):
         raise BadRequestError("The JSON body holds the character U+0000, which text cannot hold.", code="invalid_value")
     return body
+
+
+def _is_too_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_JSON_DEPTH:
+            return True
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [each for values in inner for each in values if isinstance(each, dict | list)]
+    return False
 
 
 def _holds_nul(value: Any) -> bool:

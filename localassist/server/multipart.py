@@ -18,6 +18,7 @@ _WRITE_BYTES: Final = 1024 * 1024
 _MAX_FIELD_BYTES: Final = 64 * 1024
 _MAX_FIELDS: Final = 64
 _MAX_HEADER_BYTES: Final = 16 * 1024
+_MAX_BOUNDARY_BYTES: Final = 256
 _DRAIN_S: Final = 10.0
 
 
@@ -87,6 +88,8 @@ def _boundary(request: Request) -> bytes:
             "The body must be a form (multipart/form-data) with the fields 'file' and 'purpose', "
             f"but its type is {request.headers.get('content-type', 'not given')!r}."
         )
+    if len(options[b"boundary"]) > _MAX_BOUNDARY_BYTES:
+        raise BadRequestError(f"The boundary of the form is longer than {_MAX_BOUNDARY_BYTES} bytes.")
     return options[b"boundary"]
 
 

@@ -244,7 +244,7 @@ def check_rows(database: Engine) -> None:
             completed = [json.loads(e.data)["id"] for e in events if e.name.endswith(".completed")]
             assert len(completed) == len(set(completed))
         steps = conn.execute(text("SELECT body FROM run_steps")).scalars()
-        assert {(json.loads(s) if isinstance(s, str) else s)["status"] for s in steps} == {"completed"}
+        assert {(json.loads(s) if isinstance(s, str) else s)["status"] for s in steps} <= {"completed"}
         assert conn.execute(text("SELECT id FROM messages WHERE status = 'in_progress'")).all() == []
 
 
