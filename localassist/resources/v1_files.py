@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from localassist.errors import BadRequestError, NotFoundError
-from localassist.resources import found
+from localassist.resources import found, tool_resources
 from localassist.resources.assistants import create_assistant, update_assistant
+from localassist.resources.indexing import THREAD_STORE_EXPIRY
 from localassist.resources.v1_layout import MAX_FILES, can_be_searched, file_ids_of, is_own, settle, store_of
 from localassist.store import assistants as rows
 from localassist.store import files as file_rows
+from localassist.store import threads as thread_rows
 from localassist.store import vector_stores as store_rows
 from localassist.store.database import Connection, Database
 from localassist.store.pages import PageQuery
@@ -201,6 +203,23 @@ class V1Files:
             ]
 
         return await self._db.read(read) if any(wanted) else [[] for _ in wanted]
+
+    async def keep(self, thread_id: str) -> None:
+        """Let the files of a thread's messages stay found for good.
+
+        A vector store that an attachment made expires a week after its last use, and runs then fail; version 1 knew
+        nothing of the kind. A store that was given another expiry, or is gone, stays as it is.
+        """
+
+        def write(conn: Connection) -> None:
+            thread = thread_rows.get(conn, thread_id)
+            for store_id in [] if thread is None else tool_resources.store_ids(thread.tool_resources):
+                store = store_rows.get(conn, store_id)
+                if store is not None and store.expires_after == THREAD_STORE_EXPIRY:
+                    lasting = {"expires_after": None, "expires_at": None}
+                    store_rows.replace(conn, store.model_copy(update=lasting))
+
+        await self._db.write(write)
 
     async def list_of_message(self, thread_id: str, message_id: str, q: PageQuery) -> ListPage[MessageFile]:
         """Read a page of a message's files.

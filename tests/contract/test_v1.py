@@ -221,6 +221,24 @@ def test_an_assistant_of_version_2_answers_programs_of_version_1(
     assert (seen.tools, seen.tool_resources) == (made.tools, made.tool_resources)
 
 
+def test_the_files_of_a_thread_of_version_1_do_not_expire(v1: httpx.Client, v2: OpenAI, script: ScriptedServer) -> None:
+    script.always(text("Yes."))
+    assistant_id = v1.post("/assistants", json={"model": "gpt-4"}).json()["id"]
+    messages = [{**QUESTION[0], "file_ids": [uploaded(v1)]}]
+    made = v1.post("/threads", json={"messages": messages}).json()["id"]
+    ran = v1.post("/threads/runs", json={"assistant_id": assistant_id, "thread": {"messages": messages}}).json()
+    told, run_on = (v1.post("/threads").json()["id"] for _ in range(2))
+    v1.post(f"/threads/{told}/messages", json=messages[0])
+    v1.post(f"/threads/{run_on}/runs", json={"assistant_id": assistant_id, "additional_messages": messages})
+
+    for thread_id in (made, ran["thread_id"], told, run_on):
+        resources = v2.beta.threads.retrieve(thread_id).tool_resources
+        assert resources is not None
+        assert resources.file_search is not None
+        (store_id,) = resources.file_search.vector_store_ids or [""]
+        assert v2.vector_stores.retrieve(store_id).expires_after is None
+
+
 def test_a_run_with_the_interpreter_is_refused_in_plain_words(v1: httpx.Client) -> None:
     body = {"model": "gpt-4", "tools": [{"type": "code_interpreter"}], "file_ids": [uploaded(v1, "a.png")]}
     made = v1.post("/assistants", json=body).json()

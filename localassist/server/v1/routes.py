@@ -128,7 +128,9 @@ class _Threads:
     async def create(self, request: Request) -> Response:
         params = await body_of(request, v1.V1ThreadCreateParams)
         messages = await _with_attachments(self._engine, params.messages)
-        return _thread(await self._engine.threads.create(params.v2(messages)))
+        thread = await self._engine.threads.create(params.v2(messages))
+        await _keep_files(self._engine, thread.id, messages)
+        return _thread(thread)
 
     async def retrieve(self, request: Request) -> Response:
         return _thread(await self._engine.threads.retrieve(path_of(request, "thread_id")))
@@ -147,7 +149,9 @@ class _Messages:
         thread_id = path_of(request, "thread_id")
         params = await body_of(request, v1.V1MessageCreateParams)
         (message,) = await _with_attachments(self._engine, [params], thread_id=thread_id)
-        return _message(await self._engine.messages.create(thread_id, message))
+        created = await self._engine.messages.create(thread_id, message)
+        await _keep_files(self._engine, thread_id, [message])
+        return _message(created)
 
     async def list(self, request: Request) -> Response:
         page = await self._engine.messages.list(
@@ -180,12 +184,14 @@ class _Runs:
         params = await body_of(request, v1.V1RunCreateParams)
         messages = await _with_attachments(self._engine, params.additional_messages, thread_id=thread_id)
         run = await self._engine.runs.create(thread_id, params.v2(messages))
+        await _keep_files(self._engine, thread_id, messages)
         return await self._shown(run, after=0, stream=bool(params.stream))
 
     async def create_thread_and_run(self, request: Request) -> Response:
         params = await body_of(request, v1.V1ThreadAndRunCreateParams)
         messages = await _with_attachments(self._engine, params.thread.messages if params.thread else None)
-        _, run = await self._engine.runs.create_thread_and_run(params.v2(messages))
+        thread, run = await self._engine.runs.create_thread_and_run(params.v2(messages))
+        await _keep_files(self._engine, thread.id, messages)
         return await self._shown(run, after=0, stream=bool(params.stream))
 
     async def submit_tool_outputs(self, request: Request) -> Response:
@@ -237,6 +243,11 @@ async def _with_attachments(
     given = messages or ()
     attachments = await engine.v1_files.attachments([m.file_ids or () for m in given], thread_id=thread_id)
     return [message.v2(attached) for message, attached in zip(given, attachments, strict=True)]
+
+
+async def _keep_files(engine: Engine, thread_id: str, messages: Sequence[MessageCreateParams]) -> None:
+    if any(message.attachments for message in messages):
+        await engine.v1_files.keep(thread_id)
 
 
 def _assistant(assistant: Assistant, file_ids: Sequence[str]) -> Response:

@@ -242,7 +242,7 @@ async def test_an_assistant_takes_the_store_of_its_files_along_and_no_other(v1: 
         await v1.files.delete_assistant(own.id)
 
 
-async def test_a_run_waits_for_files_that_an_assistant_was_just_given(v1: V1World) -> None:
+async def test_a_run_waits_for_file_ids_of_its_assistant_longer_than_for_other_stores(v1: V1World) -> None:
     world = v1.world
     file = await world.file("fox.txt", "The quick brown fox.")
     searcher = StoreSearcher(world.db, lambda: world.retriever)
@@ -253,10 +253,12 @@ async def test_a_run_waits_for_files_that_an_assistant_was_just_given(v1: V1Worl
     runs = []
     for assistant in (waiting, at_once):
         thread = await world.thread("Who is quick?")
-        runs.append(await world.runs.create(thread.id, RunCreateParams(assistant_id=assistant.id)))
+        run = await world.runs.create(thread.id, RunCreateParams(assistant_id=assistant.id))
+        runs.append(run.model_copy(update={"created_at": run.created_at - 60}))
 
     search = asyncio.create_task(searcher(runs[0], ["fox"], limit=5, score_threshold=0.0))
-    found_at_once = await searcher(runs[1], ["hound"], limit=5, score_threshold=0.0)
+    older = runs[1].model_copy(update={"created_at": runs[1].created_at - 60})
+    found_at_once = await searcher(older, ["hound"], limit=5, score_threshold=0.0)
     assert not search.done()
     await world.ingest_all()
 
@@ -335,3 +337,26 @@ async def test_files_of_a_message_are_listed_and_read(v1: V1World) -> None:
     assert await v1.files.retrieve_of_message(thread.id, message.id, b.id) == listed.data[1]
     with pytest.raises(NotFoundError, match="No message file found with id 'file-none'"):
         await v1.files.retrieve_of_message(thread.id, message.id, "file-none")
+
+
+async def test_files_of_messages_do_not_expire_unless_somebody_asked_for_it(v1: V1World) -> None:
+    world = v1.world
+    file = await world.file()
+    shorter = await world.store(expires_after={"anchor": "last_active_at", "days": 2})
+    (attachments,) = await v1.files.attachments([[file.id]])
+    read = MessageCreateParams(role="user", content="Read.", attachments=list(attachments))
+    threads = [
+        await world.thread(messages=[read.model_dump()]),
+        await world.thread(tool_resources={"file_search": {"vector_store_ids": [shorter.id]}}),
+        await world.thread(),
+    ]
+
+    for thread in threads:
+        await v1.files.keep(thread.id)
+    await v1.files.keep("thread_none")
+
+    assert threads[0].tool_resources.file_search is not None
+    (made_id,) = threads[0].tool_resources.file_search.vector_store_ids
+    made = await world.vector_stores.retrieve(made_id)
+    assert (made.expires_after, made.expires_at) == (None, None)
+    assert await world.vector_stores.retrieve(shorter.id) == shorter
