@@ -24,6 +24,12 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
+_ELSEWHERE: Final[Mapping[str | int, str]] = {
+    "file_ids": " Version 2 of the API takes files in 'attachments' of messages, and in vector stores that "
+    "'tool_resources' of assistants and threads name; 'file_ids' needs the header 'OpenAI-Beta: assistants=v1'.",
+    "vector_store_ids": " Stores stand in 'tool_resources.file_search.vector_store_ids' of an assistant or a thread.",
+}
+"""Where to put what programs give under names that another version or another API has."""
 _KEY: Final = "[key]"
 
 
@@ -80,9 +86,10 @@ def supported(value: object, allowed: Sequence[str], *, param: str) -> BadReques
     else:
         listed = " and ".join(names)
     shown = f"'{value}'" if isinstance(value, str) else repr(value)
-    return BadRequestError(
-        f"Invalid value: {shown}. Supported values are: {listed}.", param=param, code="invalid_value"
-    )
+    message = f"Invalid value: {shown}. Supported values are: {listed}."
+    if value == "retrieval":
+        message += " The tool of version 1 'retrieval' is 'file_search' in version 2."
+    return BadRequestError(message, param=param, code="invalid_value")
 
 
 def type_of(value: object) -> str:
@@ -105,23 +112,29 @@ def type_of(value: object) -> str:
 
 
 def above(name: str, value: float, limit: float) -> BadRequestError:
-    """Refuse a number that is too large."""
-    kind = "integer" if isinstance(value, int) else "decimal"
+    """Refuse a number that is too large; a `limit` that is an integer means that one was expected."""
+    kind = "integer" if isinstance(limit, int) else "decimal"
     return BadRequestError(
-        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {limit:g}, but got {value:g} instead.",
+        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {_digits(limit)}, but got {_digits(value)} instead.",
         param=name,
         code=f"{kind}_above_max_value",
     )
 
 
 def below(name: str, value: float, limit: float) -> BadRequestError:
-    """Refuse a number that is too small."""
-    kind = "integer" if isinstance(value, int) else "decimal"
+    """Refuse a number that is too small, as `above` does."""
+    kind = "integer" if isinstance(limit, int) else "decimal"
     return BadRequestError(
-        f"Invalid '{name}': {kind} below minimum value. Expected a value >= {limit:g}, but got {value:g} instead.",
+        f"Invalid '{name}': {kind} below minimum value. Expected a value >= {_digits(limit)}, but got {_digits(value)} instead.",
         param=name,
         code=f"{kind}_below_min_value",
     )
+
+
+def _digits(number: float) -> str:
+    """Write a number in full, and without digits that say nothing: `2` for 2.0, but `2000001` for 2000001."""
+    short = f"{number:g}"
+    return short if isinstance(number, float) and float(short) == number else str(number)
 
 
 def _holds(here: Any, part: str | int) -> bool:
@@ -187,7 +200,8 @@ def _wrong_literal(path: Path, value: Any, ctx: Mapping[str, Any]) -> BadRequest
 
 def _unknown(path: Path, _value: Any, _ctx: Mapping[str, Any]) -> BadRequestError:
     name = written(path)
-    return BadRequestError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    hint = _ELSEWHERE.get(path[-1], "")
+    return BadRequestError(f"Unknown parameter: '{name}'.{hint}", param=name, code="unknown_parameter")
 
 
 def _long_string(path: Path, value: Any, ctx: Mapping[str, Any]) -> BadRequestError:

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 API_VERSION: Final = "2020-10-01"
 """Source: recorded answers of the hosted API, header `openai-version`."""
 
+_SERVED: Final = ("/v1/assistants", "/v1/threads", "/v1/files", "/v1/vector_stores", "/v1/models")
+
 
 def error_body(error: APIError) -> dict[str, Any]:
     """Give the API's error body."""
@@ -59,7 +61,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     url = f"{request.method} {request.scope.get('asked_path', request.url.path)}"
     if error.status_code == 404:
-        message, code = f"Invalid URL ({url})", None
+        message, code = f"Invalid URL ({url}). {_where_to(url)}", None
     elif error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods_of(request)))
         message, code = f"Not allowed: {url}. This path takes {headers['Allow']}.", "method_not_supported"
@@ -67,6 +69,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         message, code = error.detail, None
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
     return Response(orjson.dumps(body), status_code=error.status_code, headers=headers, media_type="application/json")
+
+
+def _where_to(url: str) -> str:
+    if "/v1/v1" in url:
+        return "The base URL must end in one '/v1', not in two."
+    return f"localassist serves the Assistants API: {', '.join(_SERVED)}."
 
 
 def _methods_of(request: Request) -> set[str]:

@@ -17,7 +17,14 @@ from sqlalchemy import insert as sql_insert
 from localassist import clock
 from localassist.store.jobs import IngestJob, held_file
 from localassist.store.pages import Listing, PageQuery, fetch_page, remember_place
-from localassist.store.schema import body_of, files, vector_store_file_batches, vector_store_files, vector_stores
+from localassist.store.schema import (
+    WAITING,
+    body_of,
+    files,
+    vector_store_file_batches,
+    vector_store_files,
+    vector_stores,
+)
 from localassist.types.common import AttributeValue, ListPage
 from localassist.types.vector_store import (
     FileCounts,
@@ -199,6 +206,14 @@ def delete_file(conn: Connection, store_id: str, file_id: str) -> bool:
     if gone:
         _bump(conn, store_id)
     return gone
+
+
+def newest_waiting(conn: Connection, store_ids: Sequence[str], *, upto: int | None = None) -> int | None:
+    """Give the number of the file that was added last of those not yet indexed, at most `upto`; None without any."""
+    table = vector_store_files
+    waiting = select(func.max(table.c.seq)).where(table.c.store_id.in_(store_ids), WAITING)
+    newest: int | None = conn.execute(waiting if upto is None else waiting.where(table.c.seq <= upto)).scalar_one()
+    return newest
 
 
 def finish_file(

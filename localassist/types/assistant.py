@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from localassist.types.common import APIObject, JSONValue, Metadata, Params
+from localassist.types.common import APIObject, EchoedObject, JSONValue, Metadata, Params
 from localassist.types.vector_store import ChunkingStrategyParam
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -15,14 +15,14 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(ge=0, le=1)]
 
 
-class HybridSearch(APIObject):
+class HybridSearch(EchoedObject):
     """Weights of the two rankings."""
 
     embedding_weight: float
     text_weight: float
 
 
-class RankingOptions(APIObject):
+class RankingOptions(EchoedObject):
     """How `file_search` ranks. Defaults as the hosted service echoed them."""
 
     ranker: Literal["auto", "default_2024_08_21"] = "default_2024_08_21"
@@ -30,7 +30,7 @@ class RankingOptions(APIObject):
     hybrid_search: HybridSearch | None = None
 
 
-class FileSearchOptions(APIObject):
+class FileSearchOptions(EchoedObject):
     """Overrides for `file_search`; `max_num_results` is echoed only if the caller set it."""
 
     max_num_results: Annotated[int, Field(ge=1, le=50)] | None = Field(
@@ -39,14 +39,14 @@ class FileSearchOptions(APIObject):
     ranking_options: RankingOptions = RankingOptions()
 
 
-class FileSearchTool(APIObject):
+class FileSearchTool(EchoedObject):
     """The tool that searches the vector stores of the assistant and the thread."""
 
     type: Literal["file_search"]
     file_search: FileSearchOptions = FileSearchOptions()
 
 
-class CodeInterpreterTool(APIObject):
+class CodeInterpreterTool(EchoedObject):
     """The tool that runs the model's Python in a sandbox."""
 
     type: Literal["code_interpreter"]
@@ -56,7 +56,7 @@ class FunctionDefinition(APIObject):
     """A function of the client's own. `parameters` and `strict` are filled in on echo."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-    description: str | None = None
+    description: str | None = Field(default=None, exclude_if=lambda value: value is None)
     parameters: dict[str, JSONValue] = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = False
 
@@ -141,8 +141,8 @@ class JSONSchemaFormat(APIObject):
     model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True)
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
-    description: str | None = None
-    schema_: dict[str, JSONValue] | None = Field(default=None, alias="schema")
+    description: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    schema_: dict[str, JSONValue] | None = Field(default=None, alias="schema", exclude_if=lambda value: value is None)
     strict: bool | None = None
 
 

@@ -11,6 +11,12 @@ class APIObject(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class EchoedObject(APIObject):
+    """An object of the client's that the API echoes, a tool for example. Unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
 class Params(BaseModel):
     """The body of a request. Wrong types are refused, not converted; unknown names are refused."""
 

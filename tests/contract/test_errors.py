@@ -37,10 +37,18 @@ def test_an_unknown_path_and_a_wrong_method_have_the_apis_body(client: OpenAI) -
     unknown = refused(openai.NotFoundError, client.post, "/engines", cast_to=object)
     wrong = refused(openai.APIStatusError, client.delete, "/assistants", cast_to=object)
 
-    assert unknown["message"] == "Invalid URL (POST /v1/engines)"
+    assert unknown["message"].startswith("Invalid URL (POST /v1/engines). localassist serves the Assistants API: /v1/a")
     assert (wrong["code"], wrong["message"]) == (
         "method_not_supported",
         "Not allowed: DELETE /v1/assistants. This path takes GET, HEAD, POST.",
+    )
+
+
+def test_a_base_url_with_one_v1_too_many_is_named(client: OpenAI) -> None:
+    unknown = refused(openai.NotFoundError, client.get, "/v1/assistants", cast_to=object)
+
+    assert unknown["message"] == (
+        "Invalid URL (GET /v1/v1/assistants). The base URL must end in one '/v1', not in two."
     )
 
 

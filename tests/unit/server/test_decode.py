@@ -42,6 +42,31 @@ def test_an_unknown_parameter_is_named() -> None:
     assert complaint_about({"model": "m", "modle": 1}) == ("Unknown parameter: 'modle'.", "modle", "unknown_parameter")
 
 
+def test_files_of_version_1_are_told_where_version_2_takes_them() -> None:
+    message, param, code = complaint_about({"model": "m", "file_ids": ["file-1"]})
+
+    assert message.startswith("Unknown parameter: 'file_ids'. Version 2 of the API takes files in 'attachments'")
+    assert (param, code) == ("file_ids", "unknown_parameter")
+
+
+def test_vector_stores_inside_a_tool_are_told_their_place() -> None:
+    tool = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+
+    assert complaint_about({"model": "m", "tools": [tool]}) == (
+        "Unknown parameter: 'tools[0].vector_store_ids'. "
+        "Stores stand in 'tool_resources.file_search.vector_store_ids' of an assistant or a thread.",
+        "tools[0].vector_store_ids",
+        "unknown_parameter",
+    )
+
+
+def test_the_tool_of_version_1_is_told_its_new_name() -> None:
+    message, param, _ = complaint_about({"model": "m", "tools": [{"type": "retrieval"}]})
+
+    assert param == "tools[0].type"
+    assert message.endswith("The tool of version 1 'retrieval' is 'file_search' in version 2.")
+
+
 def test_a_metadata_value_that_is_no_string_is_refused_in_recorded_words() -> None:
     assert complaint_about({"model": "m", "metadata": {"modified": True}}) == (
         "Invalid type for 'metadata.modified': expected a string, but got a boolean instead.",
