@@ -142,9 +142,9 @@ async def test_a_store_that_version_2_made_is_shown_but_never_changed(v1: V1Worl
     made = await world.assistant({"type": "file_search"}, tool_resources=resources)
     assert await v1.listed(made.id) == [a.id]
 
-    await v1.update(made.id, tools=[])
-    assert await v1.listed(made.id) == [a.id]
-    await v1.update(made.id, tools=[RETRIEVAL])
+    for tools in ([], [RETRIEVAL]):
+        changed, file_ids = await v1.update(made.id, tools=tools)
+        assert (changed.tool_resources, file_ids) == (made.tool_resources, [a.id])
     await v1.files.create(made.id, b.id)
 
     assert await v1.listed(made.id) == [a.id, b.id] == await v1.stored(made.id)
