@@ -44,9 +44,8 @@ docs: $(DEV)  ## Rewrite every generated page
 fix: $(DEV)  ## Format, and apply safe fixes
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(DEV)  ## Run the benchmarks of speed on this machine (quality: python -m benchmarks.retrieval --help)
-	@set -e; for name in embedding retrieval_speed runs streaming; do \
-		printf '\n== %s\n' $$name; $(BIN)/python -m benchmarks.$$name; done
+bench: $(DEV)  ## Run the benchmarks on this machine, and make their page (options: BENCH="--rival-python … --data …")
+	@$(BIN)/python -m benchmarks.run all $(BENCH) && $(BIN)/python -m benchmarks.render
 
 clean:  ## Remove the environment, the demo's folder and every cache
 	rm -rf $(VENV) demo-home build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

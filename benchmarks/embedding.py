@@ -1,17 +1,14 @@
 """How fast texts become vectors, beside sentence-transformers' default on the same model, texts and number of threads.
 
-    python -m benchmarks.embedding --texts FOLDER_OR_FILE… --rival-model FOLDER [--rival-python PYTHON] [--threads 1]
-    python -m benchmarks.embedding --memory 50
+    python -m benchmarks.run embedding --texts FOLDER_OR_FILE… --rival-model FOLDER [--rival-python PYTHON]
 
 FOLDER holds the published all-MiniLM-L6-v2; PYTHON has sentence-transformers installed. Each side works in a process of
-its own, in turns; the texts are short enough that both embed all of them. `--memory N` embeds one text of N MB with
-everything but the forward pass, and prints what it held.
+its own, in turns; the texts are short enough that both embed all of them. Memory is that of embedding one text with
+everything but the forward pass.
 """
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,87 +21,97 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.corpus import DEFAULT_DATA
+from benchmarks.machine import ROOT, subprocess_json
+from benchmarks.measurement import Measurement, Row, row, single
+
 MODEL = "all-MiniLM-L6-v2"
 WORDS_IN_A_TEXT = 120
 MAX_WORDPIECES = 200
 """Of a text: one window of ours, and less than the 256 that the rival reads."""
+_SIDE = (sys.executable, "-m", "benchmarks.embedding")
 
 
-def main() -> None:
-    """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=Path, nargs="+", default=[ROOT / "docs", ROOT / "examples"])
-    parser.add_argument("--n", type=int, default=100, help="texts")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--texts", type=Path, nargs="+", default=[ROOT / "docs", ROOT / "examples", DEFAULT_DATA])
+    parser.add_argument("--texts-n", type=int, default=100, help="texts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rival-model", type=Path)
     parser.add_argument("--rival-python", default=sys.executable)
-    parser.add_argument("--memory", type=int, metavar="MB")
-    parser.add_argument("--side", choices=["ours", "rival", "first"], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    match options:
-        case argparse.Namespace(side="first"):
-            print(json.dumps(first_vector()))
-        case argparse.Namespace(side="ours" | "rival"):
-            work(options.side, options.folder, threads=options.threads, model=options.rival_model)
-        case argparse.Namespace(memory=int(size)):
-            print(f"{machine()}\n{memory(size)}")
-        case _:
-            compare(options)
+    parser.add_argument("--memory", type=int, metavar="MB", default=10)
 
 
-def compare(options: argparse.Namespace) -> None:
-    """Let both sides embed the same texts, in turns, and print the table."""
-    texts = read_texts(options.texts, n=options.n)
+def measure(options: argparse.Namespace) -> Measurement:
+    """Let both sides embed the same texts, in turns."""
+    texts = read_texts(options.texts, n=options.texts_n)
     if not texts:
         raise SystemExit(f"No text of {WORDS_IN_A_TEXT} words in {', '.join(map(str, options.texts))}.")
-    print(f"{machine()}\n{len(texts)} texts, {options.repeats} repeats in turns, {options.threads} thread(s) each\n")
-    start = [subprocess_json([sys.executable, "-m", "benchmarks.embedding", "--side", "first"]) for _ in range(3)]
-    for key, unit in (("cpu_s", "CPU-s from process start to the first vector"), ("rss_mb", "MB resident then")):
-        print(f"{statistics.median(s[key] for s in start):8.2f} {unit}")
-    print(f"{statistics.median(s['query_ms'] for s in start):8.2f} ms for a query of 14 wordpieces (median of 50)\n")
+    caveats = [
+        f"{len(texts)} texts of {WORDS_IN_A_TEXT} words, each short enough that both sides embed all of it.",
+        "As one document its windows overlap by a quarter, so each wordpiece is embedded 1.33 times; it counts once.",
+    ]
+    first = [subprocess_json([*_SIDE, "first"]) for _ in range(3)]
+    rows = [
+        row("from process start to the first vector", [f["cpu_s"] for f in first], "CPU-s"),
+        row("resident then", [f["rss_mb"] for f in first], "MB"),
+        row("a query of 14 wordpieces", [f["query_ms"] for f in first], "ms"),
+    ]
     sides = {"ours": sys.executable}
-    if options.rival_model is None:
-        print("sentence-transformers: skipped, no --rival-model was given\n")
-    elif (missing := why_no_rival(options.rival_python)) is not None:
-        print(f"sentence-transformers: skipped, {missing}\n")
-    else:
+    missing = "no --rival-model was given" if options.rival_model is None else why_no_rival(options.rival_python)
+    if missing is None:
         sides["rival"] = options.rival_python
+    else:
+        caveats.append(f"sentence-transformers was left out: {missing}.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         runs: dict[str, list[Mapping[str, Any]]] = {side: [] for side in sides}
         for _ in range(options.repeats):
             for side, python in sides.items():
-                command = [python, str(Path(__file__)), "--side", side, "--folder", str(folder)]
-                command += ["--threads", str(options.threads)]
-                command += ["--rival-model", str(options.rival_model)] if side == "rival" else []
-                runs[side].append(subprocess_json(command))
-        report(runs, folder)
+                command = [python, str(Path(__file__)), side, str(folder), str(options.threads)]
+                runs[side].append(subprocess_json([*command, str(options.rival_model)]))
+        rows += report(runs, folder)
+    held = subprocess_json([*_SIDE, "memory", str(options.memory)])
+    rows.append(single(f"most memory, a text of {options.memory} MB, no forward pass", held["rss_mb"], "MB"))
+    return Measurement(
+        name="embedding",
+        title="Embedding",
+        method=" ".join((__doc__ or "").split("\n\n", 2)[2].split()),
+        caveats=caveats,
+        rows=rows,
+        repeat="python -m benchmarks.run embedding --rival-python PYTHON --rival-model FOLDER",
+    )
 
 
-def report(runs: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> None:
-    """Print the rates with their spread, the ratio, and how near the vectors are."""
+def report(runs: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> list[Row]:
+    """Give the rates, the ratios inside each round, and how near the vectors are."""
     n_tokens = runs["ours"][0]["n_tokens"]
-    print(f"{'':24}{'wordpieces/s':>14}{'spread':>18}{'per CPU-s':>12}   ({n_tokens} wordpieces)")
     names = {"ours": "localassist", "rival": "sentence-transformers"}
-    median: dict[str, float] = {}
-    for side, results in runs.items():
-        rates = sorted(n_tokens / r["wall_s"] for r in results)
-        median[side] = statistics.median(rates)
-        per_cpu = statistics.median(n_tokens / r["cpu_s"] for r in results)
-        spread = f"{rates[0]:.0f} to {rates[-1]:.0f}"
-        print(f"{names[side]:24}{median[side]:14.0f}{spread:>18}{per_cpu:12.0f}")
-    whole = sorted(r["whole_tokens"] / r["whole_s"] for r in runs["ours"])
-    print(f"{'  as one document':24}{statistics.median(whole):14.0f}{f'{whole[0]:.0f} to {whole[-1]:.0f}':>18}")
-    print("  (a document's windows overlap by a quarter, so each wordpiece is embedded 1.33 times; it is counted once)")
+    rows = []
+    for which, unit in (("wall_s", "wordpieces/s"), ("cpu_s", "wordpieces/CPU-s")):
+        rows += [row(names[side], [n_tokens / r[which] for r in results], unit) for side, results in runs.items()]
+    whole = [r["whole_tokens"] / r["whole_s"] for r in runs["ours"]]
+    rows.append(row("localassist, as one document", whole, "wordpieces/s"))
     if "rival" in runs:
-        ours, theirs = np.load(folder / "ours.npy"), np.load(folder / "rival.npy")
-        cosines = np.sum(ours * theirs, axis=1)
-        print(f"\nratio {median['ours'] / median['rival']:.2f}", end="; ")
-        print(f"cosine of our vectors to theirs: mean {cosines.mean():.4f}, least {cosines.min():.4f}")
+        for which, by in (("wall_s", "clock"), ("cpu_s", "processor")):
+            ratios = [b[which] / a[which] for a, b in zip(runs["ours"], runs["rival"], strict=True)]
+            rows.append(row(f"times as fast by the {by}", ratios, "times"))
+        cosines = np.sum(np.load(folder / "ours.npy") * np.load(folder / "rival.npy"), axis=1)
+        rows.append(row("cosine of our vectors to theirs", cosines.tolist(), ""))
+    return rows
+
+
+def main() -> None:
+    """Do the work of one side, for `measure` in the other process, and print what it found."""
+    match sys.argv[1:]:
+        case ["first"]:
+            print(json.dumps(first_vector()))
+        case ["memory", size_mb]:
+            print(json.dumps({"rss_mb": memory(int(size_mb))}))
+        case ["ours" | "rival" as side, folder, threads, model]:
+            work(side, Path(folder), threads=int(threads), model=Path(model))
 
 
 def work(side: str, folder: Path, *, threads: int, model: Path | None) -> None:
@@ -180,8 +187,8 @@ def first_vector() -> dict[str, float]:
     return result | {"query_ms": statistics.median(times) * 1000}
 
 
-def memory(size_mb: int) -> str:
-    """Embed one text of `size_mb` MB with the real tokeniser and a forward pass that computes nothing."""
+def memory(size_mb: int) -> float:
+    """Embed a text of `size_mb` MB with the real tokeniser and passes that compute nothing; the most MB held."""
     from localassist.retrieval.catalogue import Catalogue
     from localassist.retrieval.embed import WindowEmbedder
     from localassist.retrieval.embedders.onnx import OnnxModel
@@ -196,14 +203,9 @@ def memory(size_mb: int) -> str:
     local = Catalogue().open(MODEL)
     embedder = WindowEmbedder(NoPass(local.onnx_file, local.folder / "tokenizer.json"), local.recipe)
     sentence = "The quick brown fox number {} jumps over the lazy dog while revenues of the company increased. "
-    before = resident_mb()
     text = "".join(sentence.format(n) for n in range(size_mb * 1_000_000 // 92))[: size_mb * 1_000_000]
-    started = time.perf_counter()
-    n_windows = len(embedder.embed_text(text).window_spans)
-    return (
-        f"{size_mb} MB of text, {n_windows} windows: {resident_mb():.0f} MB resident at most, {before:.0f} before; "
-        f"{time.perf_counter() - started:.0f} s without the forward passes"
-    )
+    embedder.embed_text(text)
+    return resident_mb()
 
 
 def read_texts(paths: Sequence[Path], *, n: int) -> list[str]:
@@ -230,34 +232,9 @@ def why_no_rival(python: str) -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it does not import"])[-1]
 
 
-def subprocess_json(command: Sequence[str]) -> Any:
-    """Run a command in the checkout and read the last line it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def resident_mb() -> float:
     """Give the largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def machine() -> str:
-    """Say where and what was measured."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    name = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    special = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if flag in flags]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    return (
-        f"{name}, {os.cpu_count()} cores ({' '.join(special)}), load {os.getloadavg()[0]:.1f}; {platform.platform()}; "
-        f"Python {platform.python_version()}; commit {commit.stdout.strip()}; {time.strftime('%Y-%m-%d')}"
-    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How well searches find the passage that answers: recall at k on public question sets, through the product's own door.
 
-    python -m benchmarks.retrieval chroma covid50 cmrc --home /tmp/bench
+    python -m benchmarks.run retrieval --collections chroma covid50 cmrc --kept /tmp/bench
 
-R@k is the share of the gold characters that the k best chunks cover together. Text and vectors stay under `--home`, so
+R@k is the share of the gold characters that the k best chunks cover together. Text and vectors stay under `--kept`, so
 that another run with other rankings embeds nothing. Intervals: bootstrap over questions, 95 %.
 """
 
@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.corpus import DEFAULT_DATA
+from benchmarks.measurement import Measurement, Row, row
 from localassist.retrieval.catalogue import Catalogue
 from localassist.retrieval.embed import WindowEmbedder
 from localassist.retrieval.embedders.onnx import OnnxModel
@@ -146,52 +148,70 @@ def indexed(retriever: Retriever, collection: Collection, *, chunking: ChunkingS
             yield IndexedFile(name, name, key, {})
 
 
-def measure(retriever: Retriever, store: StoreFiles, collection: Collection, options: RankingOptions) -> np.ndarray:
-    """Give the recall of every question at every k, `[n_questions, n_ks]`; prints the table's row."""
-    started, rows, scores = time.perf_counter(), [], []
+def recalls(
+    retriever: Retriever, store: StoreFiles, collection: Collection, options: RankingOptions, *, what: str
+) -> list[Row]:
+    """Search every question, and give recall at every k, with its interval, and the time of a question."""
+    rows, seconds = [], []
     for question in collection.questions:
+        started = time.perf_counter()
         hits = retriever.search([store], [question.text], limit=max(KS), options=options)
+        seconds.append(time.perf_counter() - started)
         rows.append([recall(hits[:k], question) for k in KS])
-        scores.append(hits[0].score if hits else 0.0)
-    seconds = time.perf_counter() - started
-    table = np.array(rows)
-    cells = (f"R@{k} {m:5.1%} [{a:.1%}, {b:.1%}]" for k, (m, a, b) in zip(KS, map(interval, table.T), strict=True))
-    print("  ".join(cells), f" best score {np.mean(scores):.2f}  {1000 * seconds / len(rows):.1f} ms a question")
-    return table
+    intervals = [interval(column) for column in np.array(rows).T]
+    found = [
+        Row(f"{what}, R@{k}", 100 * m, "%", 100 * low, 100 * high, len(rows))
+        for k, (m, low, high) in zip(KS, intervals, strict=True)
+    ]
+    return [*found, row(f"{what}, a question, embedding included", [1000 * s for s in seconds], "ms")]
 
 
-def main() -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--collections", nargs="+", default=["chroma"], choices=sorted(COLLECTIONS))
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the question sets")
+    parser.add_argument("--kept", type=Path, help="folder that keeps text and vectors for another run")
+    parser.add_argument("--model", default="all-MiniLM-L6-v2", help="a model of models/registry.toml")
+    parser.add_argument("--size", type=int, default=800, help="tokens of a chunk")
+    parser.add_argument("--overlap", type=int, default=400, help="tokens that neighbours share")
+
+
+def measure(options: argparse.Namespace) -> Measurement:
     """Measure the collections that the command line names."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    arguments.add_argument("collections", nargs="*", default=["chroma"], choices=sorted(COLLECTIONS))
-    arguments.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the question sets")
-    arguments.add_argument("--home", type=Path, required=True, help="folder that keeps text and vectors")
-    arguments.add_argument("--model", default="all-MiniLM-L6-v2", help="a model of models/registry.toml")
-    arguments.add_argument("--size", type=int, default=800, help="tokens of a chunk")
-    arguments.add_argument("--overlap", type=int, default=400, help="tokens that neighbours share")
-    chosen = arguments.parse_args()
-    embedder = open_embedder(chosen.model)
-    for name in chosen.collections:
-        collection = COLLECTIONS[name](chosen.data)
-        retriever = Retriever(chosen.home, parser=TextParser(), embedder=embedder)
-        chunking = ChunkingStrategy(chosen.size, chosen.overlap)
-        files = list(indexed(retriever, collection, chunking=chunking))
-        store = StoreFiles(name, 1, partial(list, files))
-        print(f"{name}: {len(files)} documents, {len(collection.questions)} questions")
-        print("convex    ", end="")
-        measure(retriever, store, collection, RankingOptions())
-        print("RRF 10 2:1", end="")
-        measure(retriever, store, collection, RankingOptions(text_weight=2.0, embedding_weight=1.0))
-        covering = Retriever(chosen.home, parser=TextParser(), embedder=embedder, reranker=TermCoverage())
-        print("+ coverage", end="")
-        measure(covering, store, collection, RankingOptions())
+    if not options.data.is_dir():
+        raise SystemExit(f"The question sets are not at {options.data}; name their folder with --data.")
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = [r for name in options.collections for r in _collection(name, options, options.kept or Path(temporary))]
+    return Measurement(
+        name="retrieval",
+        title="Quality of searches",
+        method=" ".join((__doc__ or "").split("\n\n", 2)[2].split()),
+        caveats=[
+            "The weights of the ranking were chosen with some of these questions in sight.",
+            "Recall of characters with chunks of 800 tokens: other sizes of chunks are other scales.",
+        ],
+        rows=rows,
+        repeat=f"python -m benchmarks.run retrieval --collections {' '.join(options.collections)}",
+    )
+
+
+def _collection(name: str, options: argparse.Namespace, home: Path) -> list[Row]:
+    embedder = open_embedder(options.model)
+    collection = COLLECTIONS[name](options.data)
+    retriever = Retriever(home, parser=TextParser(), embedder=embedder)
+    chunking = ChunkingStrategy(options.size, options.overlap)
+    files = list(indexed(retriever, collection, chunking=chunking))
+    store = StoreFiles(name, 1, partial(list, files))
+    covering = Retriever(home, parser=TextParser(), embedder=embedder, reranker=TermCoverage())
+    by_ranks = RankingOptions(text_weight=2.0, embedding_weight=1.0)
+    return [
+        *recalls(retriever, store, collection, RankingOptions(), what=f"{name}, convex"),
+        *recalls(retriever, store, collection, by_ranks, what=f"{name}, reciprocal ranks 2:1"),
+        *recalls(covering, store, collection, RankingOptions(), what=f"{name}, convex, coverage"),
+    ]
 
 
 def open_embedder(name: str) -> WindowEmbedder:
     """Open a local model of the catalogue."""
     model = Catalogue().open(name)
     return WindowEmbedder(OnnxModel(model.onnx_file, model.folder / "tokenizer.json"), model.recipe)
-
-
-if __name__ == "__main__":
-    main()

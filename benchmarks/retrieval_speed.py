@@ -1,6 +1,6 @@
 """How long a search takes beside embedding the query, and how an index opens, grows and shrinks.
 
-    python -m benchmarks.retrieval_speed --chunks 5000
+    python -m benchmarks.run retrieval_speed --chunks 5000
 
 Text is drawn word by word from a Zipf distribution and embedded by hashing, into vectors as long as MiniLM's, so the
 figures say nothing of quality. Query vectors are computed beforehand. Processor time of the whole process: set
@@ -9,8 +9,6 @@ OPENBLAS_NUM_THREADS=1, or waiting threads are counted too.
 
 import argparse
 import hashlib
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measurement import Measurement, Row, row, single
 from localassist.retrieval.embed import WindowEmbedder
 from localassist.retrieval.embedders.hashing import hashing_embedder
 from localassist.retrieval.model import (
@@ -79,31 +78,37 @@ def timed(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - started)
 
 
-def row(name: str, milliseconds: Sequence[float]) -> None:
-    """Print a line of the table."""
-    p50, p95 = np.quantile(milliseconds, [0.5, 0.95])
-    print(f"{name:44} {p50:9.2f} ms p50 {p95:9.2f} ms p95   n = {len(milliseconds)}")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--chunks", type=int, default=5000)
+    parser.add_argument("--home", type=Path, help="folder that keeps what was prepared for another run")
 
 
-def main() -> None:
+def measure(options: argparse.Namespace) -> Measurement:
     """Prepare files, then measure."""
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    arguments.add_argument("--chunks", type=int, default=5000)
-    arguments.add_argument("--home", type=Path, help="folder that keeps what was prepared for another run")
-    chosen = arguments.parse_args()
-    n_files = max(2, chosen.chunks // N_CHUNKS_A_FILE)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
+    n_files = max(2, options.chunks // N_CHUNKS_A_FILE)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = chosen.home or Path(temporary)
+        folder = options.home or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         embedder = RememberedQueries(hashing_embedder(384))
         retriever = Retriever(folder, parser=TextParser(), embedder=embedder)
         files = [prepared(retriever, folder, i, words(rng, N_CHUNKS_A_FILE * WORDS_A_CHUNK)) for i in range(n_files)]
         queries = [words(rng, 10) for _ in range(N_QUERIES)]
         embedder.embed_query(queries)
-        measure(retriever, files, queries)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        rows = searches(retriever, files, queries)
+        n_chunks = sum(len(retriever.chunks(file.content_key)) for file in files)
+    return Measurement(
+        name="retrieval_speed",
+        title="Searches",
+        method=" ".join((__doc__ or "").split("\n\n", 2)[2].split()),
+        caveats=[
+            f"{len(files)} files, {n_chunks} chunks, {len(queries)} queries of about 10 words, embedded beforehand.",
+            "Without OPENBLAS_NUM_THREADS=1 the time of waiting threads counts too.",
+        ],
+        rows=rows,
+        repeat="OPENBLAS_NUM_THREADS=1 python -m benchmarks.run retrieval_speed",
+    )
 
 
 def prepared(retriever: Retriever, folder: Path, number: int, text: str) -> IndexedFile:
@@ -115,10 +120,8 @@ def prepared(retriever: Retriever, folder: Path, number: int, text: str) -> Inde
     return IndexedFile(f"file-{number}", f"{number}.txt", key, {"number": number})
 
 
-def measure(retriever: Retriever, files: Sequence[IndexedFile], queries: Sequence[str]) -> None:
+def searches(retriever: Retriever, files: Sequence[IndexedFile], queries: Sequence[str]) -> list[Row]:
     """Time the opening of a store, searches, and a search after a file came or went."""
-    n_chunks = sum(len(retriever.chunks(file.content_key)) for file in files)
-    print(f"{len(files)} files, {n_chunks} chunks, {len(queries)} queries of about 10 words")
 
     def search(query: str, version: int, n: int, limit: int = 20) -> Callable[[], object]:
         store = StoreFiles("vs", version, lambda: files[:n])
@@ -128,12 +131,12 @@ def measure(retriever: Retriever, files: Sequence[IndexedFile], queries: Sequenc
     for _ in range(5):
         retriever.close()
         opened.append(timed(search(queries[0], 0, len(files))))
-    row("open a store and search it", opened)
-    row("search, 20 results", [timed(search(query, 0, len(files))) for query in queries])
-    row("search, 5 results", [timed(search(query, 0, len(files), limit=5)) for query in queries])
-    row("search after a file was removed", [timed(search(queries[0], 1 + i, len(files) - i % 2)) for i in range(20)])
-    row("search while a file is masked", [timed(search(query, 20, len(files) - 1)) for query in queries])
-
-
-if __name__ == "__main__":
-    main()
+    n, ms = len(files), "CPU-ms"
+    return [
+        row("open a store and search it", opened, ms),
+        row("search, 20 results", [timed(search(query, 0, n)) for query in queries], ms),
+        row("search, 5 results", [timed(search(query, 0, n, limit=5)) for query in queries], ms),
+        row("search after a file was removed", [timed(search(queries[0], 1 + i, n - i % 2)) for i in range(20)], ms),
+        row("search while a file is masked", [timed(search(query, 20, n - 1)) for query in queries], ms),
+        single("most memory of the process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MB"),
+    ]

@@ -1,6 +1,6 @@
 """What a streamed chunk costs between the model's socket and the run loop: our adapter, litellm, the openai SDK.
 
-    python -m benchmarks.streaming [--chunks 1000] [--rounds 5]
+    python -m benchmarks.run streaming [--chunks 1000] [--rounds 5]
 
 A scripted server in a process of its own sends the same reply to each client over real HTTP: once one chunk a
 millisecond, so that each is read alone, as a model writes; once in a burst. Counted is the CPU time of the client's
@@ -10,17 +10,15 @@ interleaved, so that a slow minute of the machine meets all of them.
 
 import argparse
 import asyncio
-import json
 import logging
 import multiprocessing
-import platform
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 
 import httpx
 
+from benchmarks.measurement import Measurement, row
 from localassist.config import quiet_litellm
 from localassist.egress import Egress
 from localassist.llm.base import ChatMessage, ChatModel, ChatRequest
@@ -83,7 +81,7 @@ def of_httpx(base_url: str) -> Read:
     return read
 
 
-async def measure(readers: dict[str, Read], *, n_chunks: int, n_rounds: int) -> dict[str, list[float]]:
+async def read_in_turns(readers: dict[str, Read], *, n_chunks: int, n_rounds: int) -> dict[str, list[float]]:
     """Give milliseconds of CPU time a chunk, for each client and round; the first round warms up and is not counted."""
     found: dict[str, list[float]] = {name: [] for name in readers}
     for number in range(n_rounds + 1):
@@ -98,12 +96,14 @@ async def measure(readers: dict[str, Read], *, n_chunks: int, n_rounds: int) -> 
     return found
 
 
-def main() -> None:
-    """Measure, and print a table and one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chunks", type=int, default=1000)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--chunks", type=int, default=1000, help="chunks of a reply")
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> Measurement:
+    """Measure."""
     quiet_litellm()
     from localassist.llm.litellm_model import LiteLLMModel
 
@@ -112,8 +112,7 @@ def main() -> None:
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(options.chunks, theirs))
     process.start()
     url = ours.recv()
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
-    print(f"n = {options.rounds} rounds of {options.chunks} chunks; {machine}")
+    rows = []
     try:
         for way, base_url in (("one by one", url.replace("/v1", "/paced/v1")), ("in a burst", url)):
             readers = {
@@ -122,23 +121,20 @@ def main() -> None:
                 "openai SDK": of_sdk(base_url),
                 "localassist, litellm": of_model(LiteLLMModel(base_url=base_url, egress=Egress()), "openai/m"),
             }
-            found = asyncio.run(measure(readers, n_chunks=options.chunks, n_rounds=options.rounds))
-            show(way, found)
+            found = asyncio.run(read_in_turns(readers, n_chunks=options.chunks, n_rounds=options.rounds))
+            rows += [row(f"{name}, {way}", values, "CPU-ms a chunk") for name, values in found.items()]
     finally:
         ours.send("stop")
         process.join()
-
-
-def show(way: str, found: dict[str, list[float]]) -> None:
-    """Print a table, and one line of JSON."""
-    direct = statistics.median(found["localassist, direct"])
-    print(f"\n{way:22}{'ms a chunk':>12}{'min':>8}{'max':>8}{'times ours':>12}")
-    for name, values in found.items():
-        median = statistics.median(values)
-        print(f"{name:22}{median:12.4f}{min(values):8.4f}{max(values):8.4f}{median / direct:12.1f}")
-    rounded = {name: [round(value, 5) for value in values] for name, values in found.items()}
-    print(json.dumps({"name": "streaming", "way": way, "cpu_ms_per_chunk": rounded}))
-
-
-if __name__ == "__main__":
-    main()
+        logging.disable(logging.NOTSET)
+    return Measurement(
+        name="streaming",
+        title="Adapters of chat models",
+        method=" ".join((__doc__ or "").split("\n\n", 2)[2].split()),
+        caveats=[
+            "Only from the model's socket to the run loop; what the rest of the way costs is under Runs.",
+            "The openai SDK makes objects with every field of a chunk, of which ours takes what a run needs.",
+        ],
+        rows=rows,
+        repeat="python -m benchmarks.run streaming",
+    )
