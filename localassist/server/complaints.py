@@ -115,7 +115,8 @@ def above(name: str, value: float, limit: float) -> BadRequestError:
     """Refuse a number that is too large; a `limit` that is an integer means that one was expected."""
     kind = "integer" if isinstance(limit, int) else "decimal"
     return BadRequestError(
-        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {_digits(limit)}, but got {_digits(value)} instead.",
+        f"Invalid '{name}': {kind} above maximum value. "
+        f"Expected a value <= {_digits(limit)}, but got {_digits(value)} instead.",
         param=name,
         code=f"{kind}_above_max_value",
     )
@@ -125,16 +126,19 @@ def below(name: str, value: float, limit: float) -> BadRequestError:
     """Refuse a number that is too small, as `above` does."""
     kind = "integer" if isinstance(limit, int) else "decimal"
     return BadRequestError(
-        f"Invalid '{name}': {kind} below minimum value. Expected a value >= {_digits(limit)}, but got {_digits(value)} instead.",
+        f"Invalid '{name}': {kind} below minimum value. "
+        f"Expected a value >= {_digits(limit)}, but got {_digits(value)} instead.",
         param=name,
         code=f"{kind}_below_min_value",
     )
 
 
-def _digits(number: float) -> str:
+def _digits(number: int | float) -> str:
     """Write a number in full, and without digits that say nothing: `2` for 2.0, but `2000001` for 2000001."""
+    if isinstance(number, int):
+        return str(number)
     short = f"{number:g}"
-    return short if isinstance(number, float) and float(short) == number else str(number)
+    return short if float(short) == number else str(number)
 
 
 def _holds(here: Any, part: str | int) -> bool:

@@ -8,6 +8,7 @@ from localassist.errors import BadRequestError
 from localassist.server.complaints import data_path, written
 from localassist.server.decode import includes_content, page_of, parse, status_filter_of
 from localassist.types.assistant import AssistantCreateParams
+from localassist.types.file import FileExpiresAfter
 from localassist.types.message import MessageCreateParams
 from localassist.types.run import RunCreateParams
 from localassist.types.vector_store import (
@@ -142,6 +143,22 @@ def test_a_number_out_of_range_is_told_the_range() -> None:
         "Invalid 'max_prompt_tokens': integer below minimum value. Expected a value >= 256, but got 255 instead.",
         "max_prompt_tokens",
         "integer_below_min_value",
+    )
+
+
+def test_numbers_are_written_in_full() -> None:
+    def said(body, params=AssistantCreateParams) -> str:
+        return complaint_about(body, params)[0].partition(": ")[2]
+
+    seconds = {"anchor": "created_at", "seconds": 2_592_001}
+    assert said(seconds, FileExpiresAfter) == (
+        "integer above maximum value. Expected a value <= 2592000, but got 2592001 instead."
+    )
+    assert said({"model": "m", "top_p": 1.0000001}) == (
+        "decimal above maximum value. Expected a value <= 1, but got 1.0000001 instead."
+    )
+    assert said({"model": "m", "temperature": 3}) == (
+        "decimal above maximum value. Expected a value <= 2, but got 3 instead."
     )
 
 
