@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 import localassist
+from tests.contract.published import DOCUMENT, Exchange, Judge, document, watch
 from tests.scripted.server import ScriptedServer, error
 
 POSTGRES = os.environ.get("LOCALASSIST_TEST_POSTGRES")  # noqa: TID251 - a setting of the tests, not of the product
@@ -82,16 +83,34 @@ def script(world: World) -> ScriptedServer:
 
 
 @pytest.fixture
-def client(world: World) -> Iterator[openai.OpenAI]:
+def client(world: World, seen: list[Exchange]) -> Iterator[openai.OpenAI]:
     with world.client() as client:
+        watch(client, seen)
         yield client
 
 
 @pytest.fixture
-async def async_client(world: World) -> AsyncIterator[openai.AsyncOpenAI]:
+async def async_client(world: World, seen: list[Exchange]) -> AsyncIterator[openai.AsyncOpenAI]:
     client = await asyncio.to_thread(world.async_client)
     async with client:
+        watch(client, seen)
         yield client
+
+
+@pytest.fixture(scope="session")
+def judge() -> Judge | None:
+    """The published document, where it is at hand; `test_published_document.py` insists on it."""
+    return Judge(document()) if DOCUMENT.exists() else None
+
+
+@pytest.fixture
+def seen(judge: Judge | None) -> Iterator[list[Exchange]]:
+    """What the clients of a test were answered; in the end all of it must follow the published document."""
+    seen: list[Exchange] = []
+    yield seen
+    if judge is not None:
+        known = [e for e in seen if judge.operation(e) is not None or e.status != 200]
+        assert [fault for exchange in known for fault in judge.faults(exchange)] == []
 
 
 @contextmanager

@@ -24,7 +24,7 @@ BEYOND: dict[str, set[str]] = {
 BEYOND_OF_KIND = {"vector_store.file": {"report"}, "thread.message": {"attachments"}}
 """The same of whole objects; a recorded modification of a message answers with `file_ids` instead of `attachments`."""
 
-OPTIONAL = {"max_num_results", "code_interpreter", "content"}
+OPTIONAL = {"max_num_results", "code_interpreter", "content", "description"}
 """Present in every recording, but only because of what those clients had sent."""
 
 WIDER = {("integer", "number"), ("null", "string"), ("null", "integer"), ("null", "object")}
