@@ -40,6 +40,10 @@ _HOSTS: Final[Mapping[str, str]] = {
 }
 
 
+_NOTHING_CAME: Final = "Error building chunks"
+"""What litellm says of a stream in which no chunk held a choice."""
+
+
 class LiteLLMModel:
     """Any model that litellm knows, by litellm's name for it: `anthropic/…`, `gemini/…`, `ollama/…`.
 
@@ -164,6 +168,8 @@ def _failure(error: Any, request: ChatRequest, server: str) -> Exception:
             f"The model {request.model!r} at {server} did not answer within {request.timeout_s:g} seconds.",
             retryable=True,
         )
+    if any(_NOTHING_CAME in _words(e) for e in chain):
+        return ReplyReader(model=request.model, server=server).empty()
     if any(isinstance(e, litellm.exceptions.MidStreamFallbackError) for e in chain):
         return ModelError(f"The reply of {request.model!r} was cut off before its end: {words}", retryable=True)
     wait = next((w for w in (retry_after_s(_headers(e)) for e in chain) if w is not None), None)

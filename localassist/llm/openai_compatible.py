@@ -4,6 +4,7 @@ The stream is read by hand: one JSON parse a chunk and no objects of a library, 
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -196,7 +197,11 @@ class _Reply:
     def _parse(self, payload: bytes) -> Any:
         try:
             return orjson.loads(payload)
-        except orjson.JSONDecodeError as error:
+        except orjson.JSONDecodeError:
+            pass  # the library takes half characters too, which servers write that cut a text between tokens
+        try:
+            return json.loads(payload)
+        except ValueError as error:
             raise self._reader.cut(f"a chunk is not JSON ({payload[:120]!r})") from error
 
 

@@ -114,6 +114,7 @@ class ToolCallFragments:
             arguments = ""
         elif not isinstance(arguments, str):
             arguments = orjson.dumps(arguments).decode()  # whole calls may carry an object
+        arguments = without_halves(arguments)
         call = self._call_of(fragment.get("index"), fragment.get("id") or "", name)
         call.name = call.name or name
         call.arguments += arguments
@@ -161,6 +162,15 @@ def _is_another(call: _Call, call_id: str, name: str) -> bool:
         return False
 
 
+def without_halves(text: str) -> str:
+    """Join surrogates that stand in pairs, and replace those that do not: no database and no JSON holds them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class ReplyReader:
     """Turns the chunks of one reply, streamed or whole, into deltas, and knows whether the reply is complete."""
 
@@ -169,6 +179,7 @@ class ReplyReader:
         self._server = server
         self._calls = ToolCallFragments()
         self._something = False
+        self._half = ""
         self.finished = False
         """Whether the finish reason has come."""
 
@@ -189,7 +200,7 @@ class ReplyReader:
         text = part.get("content") or ""
         if not isinstance(text, str):
             text = "".join(piece.get("text") or "" for piece in text if isinstance(piece, dict))
-        text = text or part.get("refusal") or ""
+        text = self._whole_characters(text or part.get("refusal") or "")
         fragments = part.get("tool_calls")
         calls = self._accept(fragments) if fragments else ()
         reason = choice.get("finish_reason")
@@ -226,6 +237,15 @@ class ReplyReader:
         return ModelError(
             f"The reply of {self._model!r} from {self._server} was cut off before its end: {why}.", retryable=True
         )
+
+    def _whole_characters(self, text: str) -> str:
+        """Join a character whose halves came in two chunks; a half that stays alone is replaced."""
+        if not text:
+            return ""
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return without_halves(text)
 
     def _accept(self, fragments: Sequence[Any]) -> tuple[ToolCallDelta, ...]:
         accepted = (self._calls.accept(fragment) for fragment in fragments if isinstance(fragment, dict))

@@ -9,6 +9,8 @@ from localassist.llm.base import ChatModel, ChatRequest, Delta
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
+_LONGEST_WAIT_S = 120.0
+"""A provider that asks for a longer wait is not waited for: its words say more than a run that expires."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -32,6 +34,8 @@ async def stream_turn(
                     yield delta
         except ModelError as error:
             if yielded or not error.retryable or attempt == retries:
+                raise
+            if error.retry_after_s is not None and error.retry_after_s > _LONGEST_WAIT_S:
                 raise
             backoff = min(_FIRST_BACKOFF_S * 2**attempt, _LONGEST_BACKOFF_S)
             await sleep(backoff if error.retry_after_s is None else error.retry_after_s)

@@ -214,6 +214,12 @@ class ScriptedServer:
         self._queue.extend(answers)
         return self
 
+    def clear(self) -> Self:
+        """Forget the requests so far, and the answers that are left."""
+        self.requests.clear()
+        self._queue.clear()
+        return self.always(error(500, "The script has no reply left."))
+
     def always(self, answer: Answer) -> Self:
         """Answer every chat request that finds the queue empty."""
         self._always = answer
