@@ -1,4 +1,4 @@
-"""Programs written for other generations of the SDK, over a socket, with only their base URL changed."""
+"""Programs for other generations of the SDK, and for JavaScript, over a socket: only their base URL was changed."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import served
-from tests.contract.sdks import run_program
+from tests.contract.sdks import run_javascript, run_program
 from tests.scripted.server import ScriptedServer, call, text, tool_calls
 
 VERSIONS = ["1.21.2", "1.47.0", "1.109.1", "3.52.0"]
 """The first with version 2 of the API, two from between, and one without `httpx`. The suite itself runs with 2.x."""
+
+JAVASCRIPT = "6.49.0"
 
 OSLO = {"city": "Oslo"}
 BERGEN = {"city": "Bergen"}
@@ -25,13 +27,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Scri
         yield url, script
 
 
-@pytest.fixture(params=VERSIONS)
-def version(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_program_of_each_generation_gets_its_cited_answers(version: str, server: tuple[str, ScriptedServer]) -> None:
     url, script = server
+    prepare(script)
+
+    seen: dict[str, Any] = json.loads(run_program(version, "cited_answer.py", f"{url}/v1"))
+
+    assert seen["version"] == version
+    check(seen, script)
+
+
+def test_a_program_in_javascript_gets_its_cited_answers(server: tuple[str, ScriptedServer]) -> None:
+    url, script = server
+    prepare(script)
+
+    seen: dict[str, Any] = json.loads(run_javascript(JAVASCRIPT, "cited_answer.mjs", f"{url}/v1"))
+
+    assert seen["version"] == JAVASCRIPT
+    check(seen, script)
+
+
+def prepare(script: ScriptedServer) -> None:
+    """What the model says to the program."""
     script.requests.clear()
     script.reply(
         tool_calls(call("file_search", {"queries": ["lighthouse height"]})),
@@ -44,9 +62,9 @@ def test_a_program_of_each_generation_gets_its_cited_answers(version: str, serve
         text("It rains."),
     )
 
-    seen: dict[str, Any] = json.loads(run_program(version, "cited_answer.py", f"{url}/v1"))
 
-    assert seen["version"] == version
+def check(seen: dict[str, Any], script: ScriptedServer) -> None:
+    """What the program must have seen of it, and the model of the program."""
     found = seen["file search"]
     assert found["batch"] == ["completed", 2]
     assert found["run"] == ["completed", True, 1]
