@@ -46,7 +46,6 @@ async def test_tools_are_echoed_as_recorded(world: World) -> None:
             "type": "function",
             "function": {
                 "name": "weather",
-                "description": None,
                 "parameters": {"type": "object", "properties": {}},
                 "strict": False,
             },
