@@ -74,19 +74,19 @@ def _install_python(environment: Path, version: str) -> None:
         wanted.append("httpx<0.28")  # those versions pass an argument that httpx 0.28 no longer has
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=60)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment / "bin" / "python")]
-    _install([*pip, "install", "--quiet", *wanted], unreachable=NO_INDEX)
+    _install([*pip, "install", "--quiet", *wanted], environment=environment, unreachable=NO_INDEX)
 
 
 def _install_javascript(environment: Path, npm: str, version: str) -> None:
     environment.mkdir()
     command = [npm, "install", "--prefix", str(environment), "--no-audit", "--no-fund", f"openai@{version}"]
-    _install(command, unreachable=NO_REGISTRY)
+    _install(command, environment=environment, unreachable=NO_REGISTRY)
 
 
-def _install(command: list[str], *, unreachable: re.Pattern[str]) -> None:
+def _install(command: list[str], *, environment: Path, unreachable: re.Pattern[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode == 0:
         return
     if unreachable.search(done.stderr) and os.environ.get("CI") != "true":  # noqa: TID251 - a setting of the tests
-        pytest.skip(f"No package index is in reach: {command[-1]} cannot be tested with.")
+        pytest.skip(f"No package index is in reach to install {environment.name} from.")
     pytest.fail(f"{' '.join(command)}\n{done.stderr}")
