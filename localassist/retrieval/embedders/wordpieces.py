@@ -17,6 +17,14 @@ three, a rare letter up to four), so a hash or a text without blanks would be in
 """
 
 
+MAX_READ_CHARACTERS = 2048
+"""Of a run without any blank that is longer than this, every `MAX_UNKNOWN_CHARACTERS` count as one unknown wordpiece.
+
+No script writes so long without a blank or a mark; encoded data does, and every two of its characters would become a
+wordpiece: 10 MB of it would take minutes to embed, and mean nothing. The run still has its place in the windows.
+"""
+
+
 class Wordpieces:
     """A tokeniser as its model was trained with, made to see all of a text.
 
@@ -60,6 +68,9 @@ class Wordpieces:
                 yield token, (start, end)
                 continue
             for at in range(start, end, MAX_UNKNOWN_CHARACTERS):
+                if end - start > MAX_READ_CHARACTERS:
+                    yield token, (at, min(at + MAX_UNKNOWN_CHARACTERS, end))
+                    continue
                 part = self._tokenizer.encode(
                     text[at : min(at + MAX_UNKNOWN_CHARACTERS, end)], add_special_tokens=False
                 )

@@ -140,6 +140,17 @@ def test_a_word_too_long_for_the_model_is_still_seen(model: OnnxModel, word: str
     assert covered >= {i for i, character in enumerate(text) if character != " "}
 
 
+def test_data_without_blanks_has_its_place_in_the_windows_but_is_not_read(model: OnnxModel):
+    text = "before " + "q7Zk" * 1_000 + " after"
+
+    ids, spans = model.tokenize(text)
+
+    assert len(ids) == 2 + -(-4_000 // 24)
+    assert spans[0].tolist() == [0, 6]
+    assert spans[1:-1, 0].tolist() == list(range(7, 4_007, 24))
+    assert spans[-2:].tolist() == [[3_991, 4_007], [4_008, 4_013]]
+
+
 def test_a_megabyte_without_a_blank_is_tokenised_within_seconds(model: OnnxModel):
     text = "a" * 1_000_000
 
