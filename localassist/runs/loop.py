@@ -94,7 +94,7 @@ class _Execution:
         """Go on until the run stops, and see to it that it does."""
         run = self._recorder.run
         if run.status == "cancelling":
-            await self._abandon("cancelled", "run_cancelled")
+            await self._end_cancelled()
             return
         work = asyncio.create_task(self._to_the_end())
         cancelled = asyncio.create_task(self._cancel.wait())
@@ -117,7 +117,10 @@ class _Execution:
         run = self._recorder.run
         try:
             async with asyncio.timeout(max(0.0, (run.expires_at or clock.now()) - clock.now())):
-                await self._turns()
+                try:
+                    await self._turns()
+                except TimeoutError as error:  # something inside gave up; the run's own time is not over
+                    raise ModelError(f"Something the run needs did not answer in time: {error}") from error
         except TimeoutError:
             await self._abandon("expired", "run_expired")
         except StateChangedError:

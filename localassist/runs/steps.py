@@ -73,6 +73,8 @@ def uninterrupted(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Co
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # the caller is told that it was cancelled; whoever ends the run looks at its rows
             raise
 
     return call

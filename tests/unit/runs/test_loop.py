@@ -42,6 +42,7 @@ HIT = Hit(
 FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 STEP_DELTA = "thread.run.step.delta"
 AWAITING: frozenset[RunStatus] = frozenset({"requires_action"})
+QUEUED: frozenset[RunStatus] = frozenset({"queued"})
 RUNNING: frozenset[RunStatus] = frozenset({"in_progress"})
 SEARCH: dict[str, Any] = {"type": "file_search"}
 
@@ -628,6 +629,34 @@ async def test_a_cancelled_run_ends_at_once_and_the_model_call_with_it(database:
         "run.step.cancelled",
         "run.cancelled",
     ]
+
+
+async def test_a_run_that_was_cancelled_while_nobody_held_it_is_ended_by_the_next_worker(world: World) -> None:
+    from localassist.runs.lifecycle import move
+
+    await world.new_run()
+    _, fence = await world.claim()
+    running = move(await world.state(), "in_progress", at=clock.now_s())
+    cancelling = move(running, "cancelling", at=clock.now_s())
+    await world.db.write(lambda conn: runs.change(conn, running, expected=QUEUED, fence=fence))
+    await world.db.write(lambda conn: runs.change(conn, cancelling, expected=RUNNING))
+    await world.db.write(lambda conn: conn.exec_driver_sql("UPDATE runs SET lease_until = 1"))
+
+    run = await world.carry_out()
+
+    assert run.status == "cancelled"
+    assert (await world.told())[-2:] == ["run.cancelling", "run.cancelled"]
+
+
+async def test_a_part_that_gives_up_in_time_fails_the_run_and_does_not_expire_it(world: World) -> None:
+    world.shelf.broken = TimeoutError("the index was busy")
+    world.model.add(calls(("file_search", {"queries": ["q"]})))
+
+    run = await world.ask(SEARCH)
+
+    assert run.status == "failed"
+    assert run.last_error is not None
+    assert "the index was busy" in run.last_error.message
 
 
 async def test_a_run_whose_time_is_over_expires(database: Database) -> None:
