@@ -117,8 +117,8 @@ class Tokenizer:
             ends = byte_ends
         else:
             characters = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
-            starts_before = np.cumsum((characters & 0xC0) != 0x80, dtype=np.int64)
-            ends = starts_before[byte_ends - 1]
+            starts_before = np.cumsum((characters & 0xC0) != 0x80, dtype=np.int32)  # a number for each byte
+            ends = starts_before[byte_ends - 1].astype(np.int64)
         spans = np.zeros((len(ends), 2), dtype=np.int64)
         spans[:, 1] = ends
         spans[1:, 0] = ends[:-1]

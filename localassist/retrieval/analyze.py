@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -69,8 +70,7 @@ def analyze_text(text: str) -> AnalyzedText:
     stemmer = Stemmer.Stemmer("english")  # not shared: a stemmer is not safe to use from two threads
     numbers: dict[str, int] = {}
     known: dict[str, int] = {}  # raw word to number; -1 for a stop word
-    found: list[int] = []
-    starts: list[int] = []
+    found, starts = array("i"), array("i")  # a list would hold an object of 28 bytes for each number
     for raw, start, unspaced in _raw_terms(text):
         number = known.get(raw)
         if number is None:
@@ -80,7 +80,8 @@ def analyze_text(text: str) -> AnalyzedText:
         if number >= 0:
             found.append(number)
             starts.append(start)
-    return AnalyzedText(list(numbers), np.array(found, dtype=np.int64), np.array(starts, dtype=np.int64))
+    terms_found, places = (np.frombuffer(numbers_, np.intc).astype(np.int64) for numbers_ in (found, starts))
+    return AnalyzedText(list(numbers), terms_found, places)
 
 
 def has_words(text: str) -> bool:

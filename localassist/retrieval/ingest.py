@@ -34,6 +34,8 @@ MAX_FILE_TOKENS: Final = 5_000_000
 _FORMAT_VERSION: Final = 1
 """Changes with the arrays of the segments: contents on disk of another version are made again."""
 
+_COLUMNS_AT_ONCE: Final = 64
+
 ProgressCallback = Callable[[Progress], None]
 
 
@@ -97,15 +99,15 @@ class Ingestor:
             if n_kept == len(key.names):
                 return key, _report(self._content.open(key.text_name), self._content.open(key.chunks_name), reused=True)
             document = self._document(path, key, file_name=file_name, tell=tell)
-            spans = token_spans(document.text)
-            self._check_length(len(spans), file_name=file_name)
             tell(Progress("chunk", 0, 1))
-            size, overlap = chunking.max_chunk_size_tokens, chunking.chunk_overlap_tokens
-            chunks = chunk_by_tokens(spans, size=size, overlap=overlap)
-            chunk_rows = np.array([(c.start, c.end, c.n_tokens) for c in chunks], dtype=np.int64).reshape(-1, 3)
-            vectors, reused = self._vectors(document.text, key, n_tokens=len(spans), tell=tell)
+            n_tokens, chunk_rows = self._chunks(document.text, chunking, file_name=file_name)
+            vectors, reused = self._vectors(document.text, key, n_tokens=n_tokens, tell=tell)
             tell(Progress("write", 0, 1))
-            self._write(key, document, vectors, chunk_rows, n_tokens=len(spans))
+            self._write_text(key, document)
+            self._write_vectors(key, vectors)
+            del vectors  # from here on they are mapped from their file, not held in memory
+            vectors = _read_vectors(self._content.open(key.vectors_name))
+            self._write_chunks(key, document, vectors, chunk_rows, n_tokens=n_tokens)
             tell(Progress("write", 1, 1))
             return key, _report(self._content.open(key.text_name), self._content.open(key.chunks_name), reused=reused)
 
@@ -117,6 +119,15 @@ class Ingestor:
             document = self._parser.parse(path, file_name=file_name)
         tell(Progress("parse", 1, 1))
         return document
+
+    def _chunks(self, text: str, chunking: ChunkingStrategy, *, file_name: str) -> tuple[int, NDArray[np.int64]]:
+        """Give the number of tokens, and the start, end and tokens of each chunk."""
+        spans = token_spans(text)
+        self._check_length(len(spans), file_name=file_name)
+        size, overlap = chunking.max_chunk_size_tokens, chunking.chunk_overlap_tokens
+        chunks = chunk_by_tokens(spans, size=size, overlap=overlap)
+        rows = np.array([(c.start, c.end, c.n_tokens) for c in chunks], dtype=np.int64).reshape(-1, 3)
+        return len(spans), rows
 
     def _check_length(self, n_tokens: int, *, file_name: str) -> None:
         allowed = self._limits.max_file_tokens
@@ -135,7 +146,20 @@ class Ingestor:
         embedded = self._embedder.embed_text(text, progress=lambda done, total: tell(Progress("embed", done, total)))
         return _in_reading_order(embedded), False
 
-    def _write(
+    def _write_text(self, key: ContentKey, document: Document) -> None:
+        """Write the text if it is missing: text and vectors come before the chunks that refer to them."""
+        if not self._content.keep(key.text_name):
+            meta, arrays = text_arrays(document)
+            self._content.write(key.text_name, meta={**meta, "n_characters": len(document.text)}, arrays=arrays)
+
+    def _write_vectors(self, key: ContentKey, vectors: EmbeddedText) -> None:
+        """Write the vectors if they are missing."""
+        if not self._content.keep(key.vectors_name):
+            self._content.write(
+                key.vectors_name, meta={"embedder": self._embedder.name}, arrays=_vector_arrays(vectors)
+            )
+
+    def _write_chunks(
         self,
         key: ContentKey,
         document: Document,
@@ -144,14 +168,7 @@ class Ingestor:
         *,
         n_tokens: int,
     ) -> None:
-        """Write what is missing: the text and the vectors before the chunks that refer to them."""
-        if not self._content.keep(key.text_name):
-            meta, arrays = text_arrays(document)
-            self._content.write(key.text_name, meta={**meta, "n_characters": len(document.text)}, arrays=arrays)
-        if not self._content.keep(key.vectors_name):
-            self._content.write(
-                key.vectors_name, meta={"embedder": self._embedder.name}, arrays=_vector_arrays(vectors)
-            )
+        """Write the chunks, and the terms of the text."""
         spans = chunk_rows[:, :2]
         analyzed = analyze_text(document.text)
         self._content.write(
@@ -199,13 +216,20 @@ def read_postings(prefix: str, segment: Segment) -> Postings:
 
 
 def _in_reading_order(embedded: EmbeddedText) -> EmbeddedText:
-    """Sort the sub-windows by their middles, so that those of a chunk are neighbours also where windows overlap."""
+    """Sort the sub-windows by their middles, so that those of a chunk are neighbours also where windows overlap.
+
+    The codes of `embedded` are sorted where they stand.
+    """
     order = np.argsort(embedded.sub_spans.sum(axis=1), kind="stable")
+    codes = embedded.sub_vectors
+    for first in range(0, codes.shape[1], _COLUMNS_AT_ONCE):  # in place: the codes are the most that ingestion holds
+        columns = slice(first, first + _COLUMNS_AT_ONCE)
+        codes[:, columns] = codes[order, columns]
     return EmbeddedText(
         window_spans=embedded.window_spans,
         window_vectors=embedded.window_vectors,
         sub_spans=embedded.sub_spans[order],
-        sub_vectors=embedded.sub_vectors[order],
+        sub_vectors=codes,
         sub_scales=embedded.sub_scales[order],
         sub_window=embedded.sub_window[order],
     )

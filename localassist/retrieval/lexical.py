@@ -13,6 +13,7 @@ from localassist.retrieval.analyze import AnalyzedText, terms
 
 K1: Final = 1.5
 B: Final = 0.75
+ROWS_AT_ONCE: Final = 1024
 MAX_QUERY_TERMS: Final = 256
 """The first so many distinct terms of a query count."""
 
@@ -60,6 +61,11 @@ def index_spans(analyzed: AnalyzedText, spans: NDArray[np.int64]) -> Postings:
         analyzed: the text's terms.
         spans: `[n_rows, 2] int64`, characters start and end (exclusive); may overlap.
     """
+    firsts = range(0, len(spans), ROWS_AT_ONCE)  # sorting all terms of a long text at once takes hundreds of MB
+    return merge_postings([_index_rows(analyzed, spans[n : n + ROWS_AT_ONCE]) for n in firsts or (0,)])
+
+
+def _index_rows(analyzed: AnalyzedText, spans: NDArray[np.int64]) -> Postings:
     n_rows = len(spans)
     lo = np.searchsorted(analyzed.starts, spans[:, 0], side="left")
     lengths = np.searchsorted(analyzed.starts, spans[:, 1], side="left") - lo
