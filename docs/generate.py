@@ -41,7 +41,7 @@ FLOWS: Final = {
     "retrieval": "parse chunk embed ingest content segment index analyze lexical dense search fuse rerank select "
     "retriever cite filters catalogue model",
     "runs": "lifecycle conversation prompt request turn live steps loop events",
-    "store": "database versions schema pages blobs assistants threads messages runs events files vector_stores "
+    "store": "database versions schema pages blobs assistants threads messages runs events files uploads vector_stores "
     "jobs fences",
     "cli": "main options exits logs terminal flow session paths library sources progress answers ask add search chat "
     "files serve models doctor trial",

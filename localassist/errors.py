@@ -12,9 +12,13 @@ LocalAssistError
     │   └── NotFoundError         404
     ├── AuthenticationError       401
     ├── PayloadTooLargeError      413
-    └── InternalServerError       500
+    ├── RateLimitError            429
+    ├── InternalServerError       500
+    ├── ModelServerError          502
+    └── UnavailableError          503
 """
 
+from math import ceil
 from typing import ClassVar, Literal
 
 IngestionCode = Literal["server_error", "unsupported_file", "invalid_file"]
@@ -95,12 +99,18 @@ class APIError(LocalAssistError):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
+    retry_after_s: float | None = None
+    """When to ask again, where that is known."""
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code = code
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers that belong to this error."""
+        return {} if self.retry_after_s is None else {"retry-after": str(max(1, ceil(self.retry_after_s)))}
 
 
 class BadRequestError(APIError):
@@ -137,3 +147,34 @@ class PayloadTooLargeError(BadRequestError):
 
 class InternalServerError(APIError):
     """A fault of localassist itself."""
+
+
+class RateLimitError(APIError):
+    """The model's server is asked too much; the answer says when to come back."""
+
+    status = 429
+    type = "rate_limit_error"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, code="rate_limit_exceeded")
+        self.retry_after_s = 1.0 if retry_after_s is None else retry_after_s
+
+
+class ModelServerError(APIError):
+    """The model's server failed in a way that another attempt will not mend."""
+
+    status = 502
+
+    def headers(self) -> dict[str, str]:
+        """Tell the SDK not to try again: it would, for this status."""
+        return {**super().headers(), "x-should-retry": "false"}
+
+
+class UnavailableError(APIError):
+    """What the request needs is not there at the moment: another attempt may help."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -16,7 +16,8 @@ from localassist.resources.messages import Messages
 from localassist.resources.run_steps import RunSteps
 from localassist.resources.runs import Runs
 from localassist.resources.threads import Threads
+from localassist.resources.uploads import Uploads
 from localassist.resources.v1_files import V1Files
 from localassist.resources.vector_stores import VectorStores
 
-__all__ = ["Assistants", "Files", "Messages", "RunSteps", "Runs", "Threads", "V1Files", "VectorStores"]
+__all__ = ["Assistants", "Files", "Messages", "RunSteps", "Runs", "Threads", "Uploads", "V1Files", "VectorStores"]

@@ -71,13 +71,13 @@ class Files:
             PayloadTooLargeError: the file is too large; nothing of it is kept.
             InternalServerError: the disk cannot be written.
         """
-        known = _purpose(purpose)
+        known = known_purpose(purpose)
         sha256, n_bytes = await self._blobs.write(chunks, max_bytes=self._max_file_bytes)
         now = clock.now_s()
         file = FileObject(
             id=new_id("file"),
             purpose=known,
-            filename=_base_name(filename),
+            filename=base_name(filename),
             bytes=n_bytes,
             created_at=now,
             expires_at=None if expires_after is None else now + expires_after.seconds,
@@ -118,7 +118,7 @@ class Files:
 
         sha256 = await self._db.write(write)
         # Only after the row is gone for good: a file without its bytes would be worse than bytes without a file.
-        await self._db.write(lambda conn: self._delete_unused(conn, sha256))
+        await self._db.write(lambda conn: delete_unused(conn, self._blobs, sha256))
         return Deleted(id=file_id, object="file")
 
     async def content(self, file_id: str) -> tuple[FileObject, AsyncIterator[bytes]]:
@@ -166,13 +166,19 @@ class Files:
             self._retriever.forget(store_id)
         return self._retriever.collect(live, older_than_s=_UNCOMMITTED_S)
 
-    def _delete_unused(self, conn: Connection, sha256: str) -> None:
-        """Delete the bytes in a transaction that writes: no file of the same bytes is kept at the same moment."""
-        if not rows.sha256_in_use(conn, sha256):
-            self._blobs.path(sha256).unlink(missing_ok=True)
+
+def delete_unused(conn: Connection, blobs: Blobs, sha256: str) -> None:
+    """Delete bytes that nothing has any more; in a transaction that writes, so nothing comes to have them meanwhile."""
+    if not rows.sha256_in_use(conn, sha256):
+        blobs.path(sha256).unlink(missing_ok=True)
 
 
-def _purpose(purpose: str) -> FilePurpose:
+def known_purpose(purpose: str) -> FilePurpose:
+    """Give a purpose that a client may give.
+
+    Raises:
+        BadRequestError: the API does not know it.
+    """
     for known in get_args(FilePurpose):
         if purpose == known and purpose in UPLOAD_PURPOSES:
             allowed: FilePurpose = known
@@ -180,7 +186,7 @@ def _purpose(purpose: str) -> FilePurpose:
     raise BadRequestError(f"{purpose!r} is not one of {list(UPLOAD_PURPOSES)!r} - 'purpose'", param="purpose")
 
 
-def _base_name(filename: str) -> str:
+def base_name(filename: str) -> str:
     """Give the last part of a path, in characters that every database keeps."""
     name = filename.replace("\\", "/").rsplit("/", maxsplit=1)[-1]
     kept = "".join(c for c in name if c.isprintable())

@@ -17,6 +17,7 @@ from localassist.store import vector_stores as rows
 from localassist.store.blobs import Blobs
 from localassist.store.database import Database
 from localassist.store.jobs import IngestJob, LostLease
+from localassist.types.file import MAX_FILE_BYTES
 from localassist.types.vector_store import IngestionReport, VectorStoreFileError
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,8 @@ class Ingestion:
 
         if not self._blobs.has(job.sha256):
             return _Outcome(VectorStoreFileError(code="server_error", message=_MISSING))
+        if job.bytes > MAX_FILE_BYTES:
+            return _Outcome(VectorStoreFileError(code="invalid_file", message=_TOO_LARGE))
         path, static = self._blobs.path(job.sha256), job.chunking.static
         chunking = ChunkingStrategy(static.max_chunk_size_tokens, static.chunk_overlap_tokens)
         try:
@@ -145,6 +148,9 @@ class Ingestion:
         )
 
 
+_TOO_LARGE = (
+    f"The file is larger than {MAX_FILE_BYTES:,} bytes, the most that can be indexed. Split it into several files."
+)
 _MISSING = "The bytes of this file are missing from the disk. Upload it again."
 _FAULT = (
     "localassist failed while it indexed this file; its log has the details. Please report it, with the file if you "

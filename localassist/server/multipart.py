@@ -20,6 +20,7 @@ _MAX_FIELDS: Final = 64
 _MAX_HEADER_BYTES: Final = 16 * 1024
 _MAX_BOUNDARY_BYTES: Final = 256
 _DRAIN_S: Final = 10.0
+_FIELDS: Final = {"file": "the fields 'file' and 'purpose'"}
 
 
 @dataclass
@@ -39,8 +40,8 @@ class UploadForm:
 
 
 @asynccontextmanager
-async def upload_of(request: Request, *, folder: Path, max_bytes: int) -> AsyncIterator[UploadForm]:
-    """Read a form with one file named `file`; its bytes are gone when the block ends.
+async def upload_of(request: Request, *, folder: Path, max_bytes: int, name: str = "file") -> AsyncIterator[UploadForm]:
+    """Read a form with one file, the field `name`; its bytes are gone when the block ends.
 
     The spool lies in `folder` rather than in the system's folder for temporary files, which often is memory.
 
@@ -48,13 +49,13 @@ async def upload_of(request: Request, *, folder: Path, max_bytes: int) -> AsyncI
         BadRequestError: the body is not such a form.
         PayloadTooLargeError: the file is larger than `max_bytes`.
     """
-    boundary = _boundary(request)
+    boundary = _boundary(request, name)
     with tempfile.TemporaryFile(dir=folder) as spool:
         form = UploadForm(spool)
-        await _receive(request, _Reader(form, boundary, max_bytes))
+        await _receive(request, _Reader(form, boundary, max_bytes, name))
         if form.file_name is None:
             raise BadRequestError(
-                "Missing required parameter: 'file'.", param="file", code="missing_required_parameter"
+                f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
             )
         yield form
 
@@ -81,11 +82,11 @@ async def _receive(request: Request, reader: "_Reader") -> None:
     await reader.write()
 
 
-def _boundary(request: Request) -> bytes:
+def _boundary(request: Request, name: str) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise BadRequestError(
-            "The body must be a form (multipart/form-data) with the fields 'file' and 'purpose', "
+            f"The body must be a form (multipart/form-data) with {_FIELDS.get(name, f'the field {name!r}')}, "
             f"but its type is {request.headers.get('content-type', 'not given')!r}."
         )
     if len(options[b"boundary"]) > _MAX_BOUNDARY_BYTES:
@@ -93,21 +94,23 @@ def _boundary(request: Request) -> bytes:
     return options[b"boundary"]
 
 
-def _too_large(max_bytes: int) -> PayloadTooLargeError:
+def _too_large(max_bytes: int, name: str) -> PayloadTooLargeError:
+    what = "file" if name == "file" else "part"
     return PayloadTooLargeError(
-        f"The file is larger than {max_bytes:,} bytes, the most that one file may have.",
-        param="file",
-        code="file_above_max_size",
+        f"The {what} is larger than {max_bytes:,} bytes, the most that one {what} may have.",
+        param=name,
+        code=f"{what}_above_max_size",
     )
 
 
 class _Reader:
     """What the parser calls; collects a form."""
 
-    def __init__(self, form: UploadForm, boundary: bytes, max_bytes: int) -> None:
+    def __init__(self, form: UploadForm, boundary: bytes, max_bytes: int, name: str) -> None:
         self.pending = bytearray()
         self._form = form
         self._max_bytes = max_bytes
+        self._name = name
         self._n_parts = 0
         self._header_bytes = 0
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
@@ -170,10 +173,10 @@ class _Reader:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._field == "file" and b"filename" in options:
+        if self._field == self._name and (b"filename" in options or self._name != "file"):
             if self._form.file_name is not None:
-                raise BadRequestError("The form has more than one file.", param="file")
-            self._form.file_name = safe_file_name(options[b"filename"].decode("utf-8", "replace"))
+                raise BadRequestError("The form has more than one file.", param=self._name)
+            self._form.file_name = safe_file_name(options.get(b"filename", b"").decode("utf-8", "replace"))
             self._take = self._take_file
         else:
             self._value = bytearray()
@@ -190,7 +193,7 @@ class _Reader:
     def _take_file(self, data: memoryview) -> None:
         self._form.size += len(data)
         if self._form.size > self._max_bytes:
-            raise _too_large(self._max_bytes)
+            raise _too_large(self._max_bytes, self._name)
         self.pending.extend(data)
 
     def _take_field(self, data: memoryview) -> None:

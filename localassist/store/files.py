@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import Connection, Row, exists, or_, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
 
 from localassist.store.pages import Listing, PageQuery, fetch_page, remember_place
-from localassist.store.schema import body_of, files, vector_store_files, vector_stores
+from localassist.store.schema import body_of, files, upload_parts, uploads, vector_store_files, vector_stores
 from localassist.types.common import ListPage
 from localassist.types.file import FileObject
 
@@ -56,8 +56,9 @@ def delete(conn: Connection, file_id: str) -> bool:
 
 
 def sha256_in_use(conn: Connection, sha256: str) -> bool:
-    """Tell whether a file has the blob `sha256`."""
-    return bool(conn.scalar(select(exists().where(files.c.sha256 == sha256))))
+    """Tell whether a file has the blob `sha256`, or an upload that may become one."""
+    tables = (files, upload_parts, uploads)
+    return bool(conn.scalar(select(or_(*(exists().where(table.c.sha256 == sha256) for table in tables)))))
 
 
 def expired(conn: Connection, now: float) -> list[str]:

@@ -216,6 +216,44 @@ WAITING: Final = _one_of(vector_store_files.c.status, ("in_progress",))
 """Files that are to be indexed."""
 _some("ix_vector_store_files_queue", vector_store_files.c.seq, where=WAITING)
 
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("status", Text, nullable=False),
+    Column("expires_at", _Whole, nullable=False),
+    Column("sha256", Text),
+    Column("body", JSON, nullable=False),
+    Index(None, "status", "expires_at"),
+    Index(None, "sha256"),
+    sqlite_autoincrement=True,
+)
+"""`sha256` is the blob that an upload's parts are being joined to, until the file exists."""
+
+upload_parts: Final = Table(
+    "upload_parts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _parent("upload_id", "uploads"),
+    Column("sha256", Text, nullable=False),
+    Column("bytes", _Whole, nullable=False),
+    Index(None, "upload_id"),
+    Index(None, "sha256"),
+)
+
+answers: Final = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("request", Text, nullable=False),
+    Column("claimed_at", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+    Index(None, "claimed_at"),
+)
+"""The first answer to each `Idempotency-Key`; `request` is what it was given with, `status` null while it is made."""
+
 deleted_objects: Final = Table(
     "deleted_objects",
     metadata,

@@ -13,7 +13,7 @@ from localassist.egress import Egress
 from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
-from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, V1Files, VectorStores
+from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, Uploads, V1Files, VectorStores
 from localassist.retrieval.model import Progress
 from localassist.runs.events import EventLog
 from localassist.runs.loop import RunExecutor
@@ -107,7 +107,7 @@ class Engine:
         self._run_workers.start()
         self._ingest_workers.start()
         self._keep_doing("watch", self._watch, every_s=_WATCH_EVERY_S)
-        self._keep_doing("sweep", self.files.sweep, every_s=_SWEEP_EVERY_S)
+        self._keep_doing("sweep", self._sweep, every_s=_SWEEP_EVERY_S)
 
     async def stop(self) -> None:
         """Give up what is under way for any process to take up again, and close everything."""
@@ -152,6 +152,10 @@ class Engine:
 
     async def _watch(self) -> None:
         await self.runs.expire_overdue()
+
+    async def _sweep(self) -> None:
+        await self.files.sweep()
+        await self.uploads.sweep()
 
     # --- jobs ---
 
@@ -212,6 +216,7 @@ class Engine:
             progress=self._tell_progress,
         )
         self.files = Files(db=db, blobs=self._blobs, retriever=self._retriever, max_file_bytes=settings.max_file_bytes)
+        self.uploads = Uploads(db=db, blobs=self._blobs)
         self.assistants = Assistants(db=db, wake_ingest=wake_ingest)
         self.v1_files = V1Files(db=db, wake_ingest=wake_ingest, forget=self._retriever.forget)
         self.threads = Threads(db=db, wake_ingest=wake_ingest)

@@ -24,10 +24,6 @@ ERROR_STATUSES = {400, 401, 403, 404, 405, 413}
 """What we answer beside 200. The document names 429 alone; 403 and 413 are the local server's own."""
 
 NOT_SERVED = {
-    ("POST", "/uploads"),
-    ("POST", "/uploads/{upload_id}/parts"),
-    ("POST", "/uploads/{upload_id}/complete"),
-    ("POST", "/uploads/{upload_id}/cancel"),
     ("DELETE", "/models/{model}"),
     ("POST", "/chat/completions"),
     ("POST", "/embeddings"),

@@ -31,6 +31,7 @@ def tour(client: OpenAI, script: ScriptedServer, judge: Judge) -> Iterator[list[
     watch(client, answered, streams=True)
     store, file, batch = visit_vector_stores(client)
     assistant = visit_assistants(client, store)
+    visit_uploads(client)
     visit_threads(client, file)
     visit_runs(client, script, assistant)
     visit_functions(client, script)
@@ -103,6 +104,15 @@ def visit_assistants(client: OpenAI, store: str) -> str:
     )
     client.beta.assistants.update(made.id, name="O")
     return client.beta.assistants.retrieve(made.id).id
+
+
+def visit_uploads(client: OpenAI) -> None:
+    week: Any = {"anchor": "created_at", "seconds": 604_800}
+    given: Any = {"filename": "u.txt", "purpose": "assistants", "bytes": len(FACT), "mime_type": "text/plain"}
+    client.uploads.cancel(client.uploads.create(**given).id)
+    upload = client.uploads.create(**given, expires_after=week).id
+    part = client.uploads.parts.create(upload, data=FACT).id
+    client.uploads.complete(upload, part_ids=[part])
 
 
 def visit_threads(client: OpenAI, file: str) -> None:

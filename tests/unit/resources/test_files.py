@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from localassist import clock
 from localassist.errors import BadRequestError, InternalServerError, NotFoundError, PayloadTooLargeError
-from localassist.resources.files import _base_name
+from localassist.resources.files import base_name
 from localassist.store.pages import PageQuery
 from localassist.types.file import FileExpiresAfter
 from localassist.types.vector_store import VectorStoreSearchParams
@@ -180,7 +180,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing_behind(world: World) -> 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(codec=None)))
 def test_a_file_name_has_no_folder_and_can_be_stored(name: str) -> None:
-    base = _base_name(name)
+    base = base_name(name)
 
     assert base
     assert not set(base) & set("/\\\0\n")
