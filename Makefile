@@ -48,7 +48,7 @@ bench: $(DEV)  ## Run the benchmarks on this machine, and make their page (optio
 	@$(BIN)/python -m benchmarks.run all $(BENCH) && $(BIN)/python -m benchmarks.render
 
 clean:  ## Remove the environment, the demo's folder and every cache
-	rm -rf $(VENV) demo-home build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-home .venv-sdk build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
