@@ -167,6 +167,7 @@ odd_values = st.one_of(
     ),
     st.sampled_from([["x"] * 2001, {str(n): "v" for n in range(17)}, {"k" * 65: "v"}, {"type": "auto"}, {"type": "?"}]),
     st.integers(2, 600).map(lambda depth: json.loads("[" * depth + "]" * depth)),
+    st.integers(2, 600).map(lambda depth: json.loads('{"a":' * depth + "1" + "}" * depth)),
 )
 odd_ids = st.sampled_from(
     ["none", "a/b", "..", ".", "%2F", "\0", "\x7f", "😀", "'", '"', "a b", "?", "#", "+", ";", "x" * 5000, "runs"]

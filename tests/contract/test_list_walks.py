@@ -147,6 +147,7 @@ def walk(
         ids = [each["id"] for each in page["data"]]
         assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))
         walked = [*ids, *walked] if back else [*walked, *ids]
+        assert len(walked) <= 200, "the walk goes in circles"
         meanwhile()
         if not page["has_more"]:
             return walked
