@@ -52,6 +52,10 @@ class RememberedQueries:
                 self._known[query] = self._inner.embed_query([query])[0]
         return np.stack([self._known[query] for query in queries])
 
+    def reads_whole(self, query: str) -> bool:
+        """Tell whether a query is read whole."""
+        return self._inner.reads_whole(query)
+
     def embed_text(self, text: str, *, progress: TokenProgress | None = None) -> EmbeddedText:
         """Embed a text."""
         return self._inner.embed_text(text, progress=progress)

@@ -155,9 +155,14 @@ class RateLimitError(APIError):
     status = 429
     type = "rate_limit_error"
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message, code="rate_limit_exceeded")
+    def __init__(self, message: str, *, retry_after_s: float | None = None, retryable: bool = True) -> None:
+        super().__init__(message, code="rate_limit_exceeded" if retryable else "insufficient_quota")
         self.retry_after_s = 1.0 if retry_after_s is None else retry_after_s
+        self.retryable = retryable
+
+    def headers(self) -> dict[str, str]:
+        """Tell the SDK not to try again where a quota is spent."""
+        return super().headers() if self.retryable else {"x-should-retry": "false"}
 
 
 class ModelServerError(APIError):

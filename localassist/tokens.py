@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -101,6 +101,17 @@ class Tokenizer:
     def count(self, text: str) -> int:
         """Count the tokens of a text."""
         return sum(len(self._encoding.encode_ordinary(segment)) for segment in _segments(text))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Give the text of tokens; bytes that are no UTF-8 become U+FFFD.
+
+        Raises:
+            ValueError: a number is no token of this encoding.
+        """
+        try:
+            return self._encoding.decode(list(tokens))
+        except (KeyError, OverflowError) as error:
+            raise ValueError(f"{self.name} has no such token: {error}") from error
 
     def token_spans(self, text: str) -> NDArray[np.int64]:
         """Give `[n_tokens, 2] int64`: the characters, start and end (exclusive), of each token.

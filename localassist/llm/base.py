@@ -22,13 +22,15 @@ class ChatMessage:
     """One message of a chat prompt, in the shape that every chat API shares.
 
     `content` is text, or content parts as the chat completions API writes them (`{"type": "text", …}`,
-    `{"type": "image_url", …}`). `tool_calls` belong to an assistant's message, `tool_call_id` to a tool's.
+    `{"type": "image_url", …}`). `tool_calls` belong to an assistant's message, `tool_call_id` to a tool's. `extra` is
+    what else a chat completions request says of it (`name` …), and goes to the model's server as it stands.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | Sequence[JSONObject]
     tool_calls: Sequence[ToolCall] = ()
     tool_call_id: str | None = None
+    extra: JSONObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class ChatRequest:
     """Everything a model call needs. `None` leaves a choice to the model's server.
 
     `tool_choice` is `auto`, `none`, `required`, or the name of one function behind `function:`.
-    `response_format` is the chat completions API's own object.
+    `response_format` is the chat completions API's own object. `extra` holds further options of that API (`stop`,
+    `seed` …), which go to the model's server as they stand.
     """
 
     model: str
@@ -60,6 +63,7 @@ class ChatRequest:
     reasoning_effort: str | None = None
     response_format: JSONObject | None = None
     timeout_s: float = 600.0
+    extra: JSONObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

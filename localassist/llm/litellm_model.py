@@ -40,6 +40,23 @@ _HOSTS: Final[Mapping[str, str]] = {
 }
 
 
+_OPTIONS: Final = frozenset(
+    {
+        "frequency_penalty",
+        "logit_bias",
+        "prediction",
+        "presence_penalty",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
+"""Options of a request that go to litellm. It takes others, addresses and keys among them: not a client's to set."""
+
 _NOTHING_CAME: Final = "Error building chunks"
 """What litellm says of a stream in which no chunk held a choice."""
 
@@ -75,6 +92,12 @@ class LiteLLMModel:
             ContextLengthError: the prompt was longer than the model's context.
             EgressError: the settings do not allow the provider's host.
         """
+        if unknown := sorted(set(request.extra) - _OPTIONS):
+            raise ModelError(
+                f"The model {request.model!r} is called through litellm, which is not given {', '.join(unknown)}. "
+                "Leave it out, or name an OpenAI-compatible server by its URL.",
+                code="invalid_prompt",
+            )
         server = self._server(request.model)
         reader = ReplyReader(model=request.model, server=server)
         try:
@@ -85,7 +108,7 @@ class LiteLLMModel:
                 timeout=request.timeout_s,
                 base_url=self._base_url,
                 api_key=self._api_key or ("none" if self._base_url else None),
-                drop_params=True,
+                drop_params=not request.extra,  # what a client asked for by name is refused, not left out
                 num_retries=0,
                 max_retries=0,
                 caching=False,

@@ -24,7 +24,11 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 
 def request_body(request: ChatRequest, *, model: str) -> dict[str, Any]:
     """Write a request as the chat completions API does, without the options of the transport."""
-    body: dict[str, Any] = {"model": model, "messages": [_message(message) for message in request.messages]}
+    body: dict[str, Any] = {
+        **request.extra,
+        "model": model,
+        "messages": [_message(message) for message in request.messages],
+    }
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
         body["tool_choice"] = _tool_choice(request.tool_choice)
@@ -38,7 +42,7 @@ def request_body(request: ChatRequest, *, model: str) -> dict[str, Any]:
 
 def _message(message: ChatMessage) -> dict[str, Any]:
     content = message.content if isinstance(message.content, str) else [dict(part) for part in message.content]
-    written: dict[str, Any] = {"role": message.role, "content": content}
+    written: dict[str, Any] = {**message.extra, "role": message.role, "content": content}
     if message.tool_calls:
         written["content"] = content or None
         written["tool_calls"] = [

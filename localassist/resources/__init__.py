@@ -11,6 +11,8 @@ v1_files        `file_ids` of assistants and messages, as API version 1 had them
 """
 
 from localassist.resources.assistants import Assistants
+from localassist.resources.completions import Completions
+from localassist.resources.embeddings import EmbeddingsOf
 from localassist.resources.files import Files
 from localassist.resources.messages import Messages
 from localassist.resources.run_steps import RunSteps
@@ -20,4 +22,16 @@ from localassist.resources.uploads import Uploads
 from localassist.resources.v1_files import V1Files
 from localassist.resources.vector_stores import VectorStores
 
-__all__ = ["Assistants", "Files", "Messages", "RunSteps", "Runs", "Threads", "Uploads", "V1Files", "VectorStores"]
+__all__ = [
+    "Assistants",
+    "Completions",
+    "EmbeddingsOf",
+    "Files",
+    "Messages",
+    "RunSteps",
+    "Runs",
+    "Threads",
+    "Uploads",
+    "V1Files",
+    "VectorStores",
+]

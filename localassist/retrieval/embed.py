@@ -304,6 +304,12 @@ class WindowEmbedder:
         vectors = [self._queries.get(query, self._one_query) for query in queries]
         return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
+    def reads_whole(self, query: str) -> bool:
+        """Tell whether `embed_query` reads all of a query: it is no longer than the model's `max_tokens`."""
+        if len(query) > MAX_QUERY_CHARACTERS:
+            return False
+        return len(self._model.tokenize(without_surrogates(query))[0]) <= self._max_query_tokens
+
     def embed_text(self, text: str, *, progress: TokenProgress | None = None) -> EmbeddedText:
         """Embed all of a text, each token at least once; `progress` hears how far it is.
 

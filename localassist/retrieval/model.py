@@ -195,6 +195,10 @@ class Embedder(Protocol):
         """Embed queries to `[n_queries, dim] float32`, rows of length 1."""
         ...
 
+    def reads_whole(self, query: str) -> bool:
+        """Tell whether `embed_query` reads all of a query, rather than its beginning."""
+        ...
+
     def embed_text(self, text: str, *, progress: TokenProgress | None = None) -> EmbeddedText:
         """Embed all of a text, each token at least once; `progress` hears how far it is."""
         ...

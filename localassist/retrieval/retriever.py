@@ -12,6 +12,7 @@ import numpy as np
 
 from localassist.retrieval.analyze import has_words
 from localassist.retrieval.content import ContentKey, ContentStore, read_document, read_pages
+from localassist.retrieval.embed import unit_rows
 from localassist.retrieval.filters import Filter
 from localassist.retrieval.index import StoreIndex, content_reader, refresh
 from localassist.retrieval.ingest import IngestLimits, Ingestor, ProgressCallback
@@ -25,6 +26,7 @@ from localassist.retrieval.model import (
     IngestReport,
     RankingOptions,
     StoreFiles,
+    Vectors,
 )
 from localassist.retrieval.rerank import Reranker
 from localassist.retrieval.search import CodeCache, Located, Pool, Query, Ranked
@@ -190,6 +192,18 @@ class Retriever:
         """Let go of the index of a store that was deleted."""
         with self._guard:
             self._indexes.pop(store_id, None)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Give a vector of length 1 for each text; of one longer than the model reads, the mean of its windows."""
+        vectors = [self._embed_one(text) for text in texts]
+        return np.stack(vectors) if vectors else np.empty((0, self._embedder.dim), np.float32)
+
+    def _embed_one(self, text: str) -> Vectors:
+        if self._embedder.reads_whole(text):
+            whole: Vectors = self._embedder.embed_query([text])[0]
+            return whole
+        mean: Vectors = unit_rows(self._embedder.embed_text(text).window_vectors.mean(axis=0, keepdims=True))[0]
+        return mean
 
     def warm(self) -> None:
         """Embed something, so that the first search need not wait for the model to be loaded."""

@@ -15,7 +15,7 @@ from localassist.errors import APIError
 from localassist.server.auth import Doorkeeper
 from localassist.server.encode import answer
 from localassist.server.errors import Boundary, on_api_error, on_http_error
-from localassist.server.routes import assistants, files, models, runs, threads, uploads, vector_stores
+from localassist.server.routes import assistants, completions, files, models, runs, threads, uploads, vector_stores
 from localassist.server.v1 import routes as v1
 from localassist.wiring import Engine
 
@@ -33,6 +33,7 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
             *uploads.routes(engine, spool_folder=settings.home),
             *vector_stores.routes(engine),
             *models.routes(engine),
+            *completions.routes(engine),
         ],
         middleware=[
             Middleware(Boundary),

@@ -13,7 +13,19 @@ from localassist.egress import Egress
 from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
-from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, Uploads, V1Files, VectorStores
+from localassist.resources import (
+    Assistants,
+    Completions,
+    EmbeddingsOf,
+    Files,
+    Messages,
+    Runs,
+    RunSteps,
+    Threads,
+    Uploads,
+    V1Files,
+    VectorStores,
+)
 from localassist.retrieval.model import Progress
 from localassist.runs.events import EventLog
 from localassist.runs.loop import RunExecutor
@@ -216,6 +228,8 @@ class Engine:
             progress=self._tell_progress,
         )
         self.files = Files(db=db, blobs=self._blobs, retriever=self._retriever, max_file_bytes=settings.max_file_bytes)
+        self.completions = Completions(model=self._model, timeout_s=settings.model_timeout_s)
+        self.embeddings = EmbeddingsOf(embedder=self._retriever)
         self.uploads = Uploads(db=db, blobs=self._blobs)
         self.assistants = Assistants(db=db, wake_ingest=wake_ingest)
         self.v1_files = V1Files(db=db, wake_ingest=wake_ingest, forget=self._retriever.forget)

@@ -2,14 +2,14 @@
 
 import os
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from localassist.config import Settings
 from localassist.egress import Egress
 from localassist.errors import LocalAssistError
-from localassist.retrieval.model import ChunkingStrategy, Embedder, IngestReport, Progress
+from localassist.retrieval.model import ChunkingStrategy, Embedder, IngestReport, Progress, Vectors
 
 if TYPE_CHECKING:
     from localassist.retrieval.parse import ProcessParser
@@ -74,6 +74,10 @@ class LateRetriever:
     def chunks(self, content_key: str) -> list[str]:
         """Give the texts of the chunks of a prepared file; see `Retriever.chunks`."""
         return self().chunks(content_key)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Give a vector for each text; see `Retriever.embed`."""
+        return self().embed(texts)
 
     def collect(self, live_keys: Set[str], *, older_than_s: float) -> int:
         """Remove from disk what no live key names, which needs no embedding model; see `Retriever.collect`."""

@@ -32,6 +32,7 @@ def tour(client: OpenAI, script: ScriptedServer, judge: Judge) -> Iterator[list[
     store, file, batch = visit_vector_stores(client)
     assistant = visit_assistants(client, store)
     visit_uploads(client)
+    visit_completions(client, script)
     visit_threads(client, file)
     visit_runs(client, script, assistant)
     visit_functions(client, script)
@@ -104,6 +105,15 @@ def visit_assistants(client: OpenAI, store: str) -> str:
     )
     client.beta.assistants.update(made.id, name="O")
     return client.beta.assistants.retrieve(made.id).id
+
+
+def visit_completions(client: OpenAI, script: ScriptedServer) -> None:
+    asked: Any = {"model": "gpt-4o", "messages": [QUESTION], "tools": [WEATHER]}
+    script.reply(tool_calls(call("weather", {"city": "Oslo"})), text("Rain."))
+    client.chat.completions.create(**asked)
+    client.chat.completions.create(**asked)
+    client.embeddings.create(model="text-embedding-3-small", input=["a", "b"], encoding_format="float")
+    client.embeddings.create(model="text-embedding-3-small", input="a")  # the SDK asks for base64
 
 
 def visit_uploads(client: OpenAI) -> None:

@@ -205,6 +205,10 @@ class RemoteEmbedder:
         vectors = [self._queries.get(query, self._one_query) for query in queries]
         return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
+    def reads_whole(self, query: str) -> bool:
+        """Tell whether a query is sent whole; the endpoint may read less of it."""
+        return len(query) <= _MAX_QUERY_CHARACTERS
+
     def embed_text(self, text: str, *, progress: TokenProgress | None = None) -> EmbeddedText:
         """Embed all of a text, each token at least once; `progress` hears how far it is.
 

@@ -10,6 +10,17 @@ from localassist.server.encode import answer
 from localassist.wiring import Engine
 
 
+class ConfiguredModelError(BadRequestError):
+    """The model is in the settings, where alone it can be taken away."""
+
+    status = 403
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model '{name}' cannot be deleted over the API: it is named in this server's settings.", param="model"
+        )
+
+
 class UnknownModelError(BadRequestError):
     """No model has this name."""
 
@@ -25,6 +36,7 @@ def routes(engine: Engine) -> list[Route]:
     return [
         Route("/models", models.list, methods=["GET"]),
         Route("/models/{model:path}", models.retrieve, methods=["GET"]),
+        Route("/models/{model:path}", models.delete, methods=["DELETE"]),
     ]
 
 
@@ -40,6 +52,12 @@ class _Models:
         if name not in self._engine.models:
             raise UnknownModelError(name)
         return answer(self._shown(name))
+
+    async def delete(self, request: Request) -> Response:
+        name = path_of(request, "model")
+        if name not in self._engine.models:
+            raise UnknownModelError(name)
+        raise ConfiguredModelError(name)
 
     def _shown(self, name: str) -> dict[str, object]:
         owner = name.split("/", 1)[0] if "/" in name else "localassist"

@@ -27,6 +27,9 @@ class CountingEmbedder:
     def embed_query(self, queries):
         return self._inner.embed_query(queries)
 
+    def reads_whole(self, query: str) -> bool:
+        return self._inner.reads_whole(query)
+
     def embed_text(self, text: str, *, progress=None) -> EmbeddedText:
         self.n_texts += 1
         return self._inner.embed_text(text, progress=progress)
