@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from localassist import clock
-from localassist.errors import IngestionError
+from localassist.errors import IngestionError, LocalAssistError
 from localassist.jobs import Heartbeat
 from localassist.retrieval.model import ChunkingStrategy, IngestReport, Progress
 from localassist.store import jobs
@@ -118,6 +118,8 @@ class Ingestion:
             return _Outcome(VectorStoreFileError(code=error.code, message=error.message))
         except _StoppedError:
             raise
+        except LocalAssistError as error:  # the settings are at fault, or the embedding model's server: it says which
+            return _Outcome(VectorStoreFileError(code="server_error", message=str(error)))
         except Exception:
             # The queue must go on, and the client must read why its file is not there.
             logger.exception(

@@ -14,6 +14,7 @@ from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
 from localassist.resources import (
+    Answers,
     Assistants,
     Completions,
     EmbeddingsOf,
@@ -39,6 +40,7 @@ from localassist.store.jobs import Fence, IngestJob
 from localassist.tools.file_search import FileSearchCaller
 from localassist.tools.stores import StoreSearcher
 from localassist.types.run import Run, RunStatus
+from localassist.wiring.checks import check_names
 from localassist.wiring.models import allowed_hosts, model_router
 from localassist.wiring.retrieval import LateRetriever
 
@@ -68,6 +70,7 @@ class Engine:
         Raises:
             ConfigurationError: a setting cannot be used.
         """
+        check_names(settings)
         self.settings = settings
         self.started_at = clock.now_s()
         self.progress_listeners: list[ProgressListener] = []
@@ -168,6 +171,7 @@ class Engine:
     async def _sweep(self) -> None:
         await self.files.sweep()
         await self.uploads.sweep()
+        await self.answers.sweep()
 
     # --- jobs ---
 
@@ -230,6 +234,7 @@ class Engine:
         self.files = Files(db=db, blobs=self._blobs, retriever=self._retriever, max_file_bytes=settings.max_file_bytes)
         self.completions = Completions(model=self._model, timeout_s=settings.model_timeout_s)
         self.embeddings = EmbeddingsOf(embedder=self._retriever)
+        self.answers = Answers(db=db)
         self.uploads = Uploads(db=db, blobs=self._blobs)
         self.assistants = Assistants(db=db, wake_ingest=wake_ingest)
         self.v1_files = V1Files(db=db, wake_ingest=wake_ingest, forget=self._retriever.forget)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localassist import clock
-from localassist.errors import IngestionError
+from localassist.errors import ConfigurationError, IngestionError
 from localassist.ids import new_id
 from localassist.resources import Assistants, Files, Messages, Runs, RunSteps, Threads, VectorStores
 from localassist.retrieval.embedders.hashing import hashing_embedder
@@ -39,6 +39,8 @@ class PlainParser:
             raise IngestionError("The file is damaged.", code="invalid_file")
         if file_name == "fault.txt":
             raise ZeroDivisionError("a fault of ours")
+        if file_name == "setting.txt":
+            raise ConfigurationError("There is no embedding model 'nope'.")
         return Document(path.read_text(encoding="utf-8"), parser="plain")
 
 

@@ -196,6 +196,7 @@ async def test_an_indexed_file_carries_its_report(world: World) -> None:
     [
         ("broken.pdf", "invalid_file", r"^The file is damaged\.$"),
         ("fault.txt", "server_error", "Please report it"),
+        ("setting.txt", "server_error", "There is no embedding model 'nope'."),
     ],
 )
 async def test_a_file_that_cannot_be_indexed_says_why(world: World, name: str, code: str, message: str) -> None:
