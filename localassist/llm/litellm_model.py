@@ -60,6 +60,11 @@ _OPTIONS: Final = frozenset(
 _NOTHING_CAME: Final = "Error building chunks"
 """What litellm says of a stream in which no chunk held a choice."""
 
+_LACKS_KEY: Final = re.compile(
+    r"\bmissing\b.{0,40}\b(?:credentials|key)\b|\bset\b.{0,80}\benvironment\b", re.IGNORECASE | re.DOTALL
+)
+"""How litellm says that it has no key, or no project, to call a provider with."""
+
 
 class LiteLLMModel:
     """Any model that litellm knows, by litellm's name for it: `anthropic/…`, `gemini/…`, `ollama/…`.
@@ -129,11 +134,18 @@ class LiteLLMModel:
 
         Raises:
             EgressError: the settings do not allow it.
+            ModelError: the name has no provider.
         """
         _, provider, listed = self._provider(model)
         server = self._base_url or listed or _HOSTS.get(provider)
+        if server is None and not provider:
+            raise ModelError(
+                f"The model {model!r} names no provider that litellm knows: nothing was sent. Put one before the name "
+                "(ollama/NAME, openai/NAME), or set the base URL of its server.",
+                code="invalid_prompt",
+            )
         if server is None:
-            return provider or "litellm"  # a host that only litellm knows is left to the guard of the process
+            return provider  # a host that only litellm knows is left to the guard of the process
         self._egress.check(server)
         return server
 
@@ -195,6 +207,8 @@ def _failure(error: Any, request: ChatRequest, server: str) -> Exception:
         return ReplyReader(model=request.model, server=server).empty()
     if any(isinstance(e, litellm.exceptions.MidStreamFallbackError) for e in chain):
         return ModelError(f"The reply of {request.model!r} was cut off before its end: {words}", retryable=True)
+    if unsent := _unsent(chain, words, request):
+        return unsent
     wait = next((w for w in (retry_after_s(_headers(e)) for e in chain) if w is not None), None)
     refusal = Refusal(
         int(getattr(error, "status_code", None) or 500), _words(error), str(getattr(error, "code", "") or ""), wait
@@ -204,6 +218,23 @@ def _failure(error: Any, request: ChatRequest, server: str) -> Exception:
             f"The prompt is longer than the context of {request.model!r}: {refusal.words}", max_tokens=limit_in(refusal)
         )
     return model_error(refusal, model=request.model, server=server)
+
+
+def _unsent(chain: list[BaseException], words: str, request: ChatRequest) -> ModelError | None:
+    """Give the error of a call that litellm gave up before it sent anything; it calls that an answer of 400 or 500."""
+    if any(isinstance(e, httpx.HTTPStatusError) for e in chain):
+        return None
+    said = f"The model {request.model!r} could not be called, and nothing was sent: {words}"
+    if isinstance(chain[-1], ModuleNotFoundError):
+        return ModelError(f"{said}. Install it with: pip install {chain[-1].name}")
+    if any(isinstance(e, litellm.exceptions.LiteLLMUnknownProvider) for e in chain):
+        return ModelError(f"{said} litellm offers no chat with this provider.", code="invalid_prompt")
+    if _LACKS_KEY.search(words):
+        return ModelError(
+            f"{said} A key is set with --model-api-key or LOCALASSIST_MODEL_API_KEY, or as api_key of the model in the "
+            "settings file."
+        )
+    return None
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -218,7 +249,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _words(error: BaseException) -> str:
     """Give the provider's own words, without the names that litellm writes before them."""
-    text = str(getattr(error, "message", error)).split(" Original exception:")[0]
+    text = str(getattr(error, "message", error)).split(" Original exception:")[0].split("\nTraceback (most recent")[0]
     return re.sub(r"^(?:(?:litellm\.)?\w+(?:Error|Exception)(?:: | - |$))+", "", text).strip()
 
 
