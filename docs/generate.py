@@ -42,7 +42,7 @@ FLOWS: Final = {
     "retriever cite filters catalogue model",
     "runs": "lifecycle conversation prompt request turn live steps loop events",
     "store": "database versions schema pages blobs assistants threads messages runs events files uploads vector_stores "
-    "jobs fences",
+    "answers jobs fences",
     "cli": "main options exits logs terminal flow session paths library sources progress answers ask add search chat "
     "files serve models doctor trial",
 }

@@ -10,6 +10,7 @@ endings         runs that end without a worker
 v1_files        `file_ids` of assistants and messages, as API version 1 had them
 """
 
+from localassist.resources.answers import Answers
 from localassist.resources.assistants import Assistants
 from localassist.resources.completions import Completions
 from localassist.resources.embeddings import EmbeddingsOf
@@ -23,6 +24,7 @@ from localassist.resources.v1_files import V1Files
 from localassist.resources.vector_stores import VectorStores
 
 __all__ = [
+    "Answers",
     "Assistants",
     "Completions",
     "EmbeddingsOf",

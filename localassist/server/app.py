@@ -15,6 +15,7 @@ from localassist.errors import APIError
 from localassist.server.auth import Doorkeeper
 from localassist.server.encode import answer
 from localassist.server.errors import Boundary, on_api_error, on_http_error
+from localassist.server.idempotency import Idempotency
 from localassist.server.routes import assistants, completions, files, models, runs, threads, uploads, vector_stores
 from localassist.server.v1 import routes as v1
 from localassist.wiring import Engine
@@ -38,6 +39,7 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
         middleware=[
             Middleware(Boundary),
             Middleware(Doorkeeper, api_key=settings.api_key, loopback_only=_is_loopback(settings.host)),
+            Middleware(Idempotency, answers=engine.answers),
         ],
         exception_handlers={APIError: on_api_error, HTTPException: on_http_error},
     )

@@ -14,6 +14,7 @@ from localassist.errors import ConfigurationError, LocalAssistError
 from localassist.ids import new_id
 from localassist.jobs import Heartbeat, Workers
 from localassist.resources import (
+    Answers,
     Assistants,
     Completions,
     EmbeddingsOf,
@@ -170,6 +171,7 @@ class Engine:
     async def _sweep(self) -> None:
         await self.files.sweep()
         await self.uploads.sweep()
+        await self.answers.sweep()
 
     # --- jobs ---
 
@@ -232,6 +234,7 @@ class Engine:
         self.files = Files(db=db, blobs=self._blobs, retriever=self._retriever, max_file_bytes=settings.max_file_bytes)
         self.completions = Completions(model=self._model, timeout_s=settings.model_timeout_s)
         self.embeddings = EmbeddingsOf(embedder=self._retriever)
+        self.answers = Answers(db=db)
         self.uploads = Uploads(db=db, blobs=self._blobs)
         self.assistants = Assistants(db=db, wake_ingest=wake_ingest)
         self.v1_files = V1Files(db=db, wake_ingest=wake_ingest, forget=self._retriever.forget)
