@@ -4,7 +4,7 @@
 
 A scripted server in a process of its own sends the same reply to each client over real HTTP: once one chunk a
 millisecond, so that each is read alone, as a model writes; once in a burst. Counted is the CPU time of the client's
-process, divided by the chunks; the floor is the same read with httpx alone, which throws the bytes away. Rounds are
+process, divided by the chunks; beside it the same read with httpx alone, which throws the bytes away. Rounds are
 interleaved, so that a slow minute of the machine meets all of them.
 """
 
@@ -68,7 +68,7 @@ def of_sdk(base_url: str) -> Read:
 
 
 def of_httpx(base_url: str) -> Read:
-    """Read the same bytes and do nothing with them: the floor."""
+    """Read the same bytes and do nothing with them."""
     client = httpx.AsyncClient(trust_env=False)
 
     async def read() -> int:
@@ -96,6 +96,13 @@ async def read_in_turns(readers: dict[str, Read], *, n_chunks: int, n_rounds: in
     return found
 
 
+async def _closing(model: OpenAICompatibleModel, work: Awaitable[dict[str, list[float]]]) -> dict[str, list[float]]:
+    try:
+        return await work
+    finally:
+        await model.close()
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--chunks", type=int, default=1000, help="chunks of a reply")
@@ -115,13 +122,16 @@ def measure(options: argparse.Namespace) -> Measurement:
     rows = []
     try:
         for way, base_url in (("one by one", url.replace("/v1", "/paced/v1")), ("in a burst", url)):
+            direct = OpenAICompatibleModel(base_url=base_url, egress=Egress())
             readers = {
                 "httpx alone": of_httpx(base_url),
-                "localassist, direct": of_model(OpenAICompatibleModel(base_url=base_url, egress=Egress()), "m"),
+                "localassist, direct": of_model(direct, "m"),
                 "openai SDK": of_sdk(base_url),
                 "localassist, litellm": of_model(LiteLLMModel(base_url=base_url, egress=Egress()), "openai/m"),
             }
-            found = asyncio.run(read_in_turns(readers, n_chunks=options.chunks, n_rounds=options.rounds))
+            found = asyncio.run(
+                _closing(direct, read_in_turns(readers, n_chunks=options.chunks, n_rounds=options.rounds))
+            )
             rows += [row(f"{name}, {way}", values, "CPU-ms a chunk") for name, values in found.items()]
     finally:
         ours.send("stop")

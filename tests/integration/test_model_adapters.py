@@ -190,7 +190,10 @@ async def test_a_server_that_is_not_there_is_named(adapter: str) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     make, name = ADAPTERS[adapter]
 
-    error = await Chat(make(url), name).fails()
+    chat = Chat(make(url), name)
+
+    error = await chat.fails()
+    await chat.model.close()
 
     assert error.retryable
     assert error.message.startswith(f"No model server answers at {url}")
@@ -225,7 +228,7 @@ def test_litellm_knows_models_without_asking_anyone() -> None:
 def test_the_direct_adapter_loads_no_library_of_a_provider() -> None:
     code = (
         "import sys, localassist.llm.openai_compatible, localassist.llm.router, localassist.llm.extractive;"
-        "print(sorted({'litellm', 'openai', 'aiohttp'} & set(sys.modules)))"
+        "print(sorted({'litellm', 'openai', 'httpx'} & set(sys.modules)))"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
