@@ -159,7 +159,7 @@ class ProcessParser:
         memory = f"{self._limits.max_memory_bytes / 2**20:,.0f} MB"
         return IngestionError(
             f"Reading {file_name!r} made the parser crash ({name}): the file is damaged, or needs more memory than the "
-            f"{memory} allowed. Open it in its own program, save it again, and upload that."
+            f"{memory} allowed. Open it in its own program, save it again, and use that."
         )
 
 

@@ -119,9 +119,7 @@ class Archive:
             )
 
     def _damaged(self, error: Exception) -> IngestionError:
-        return IngestionError(
-            f"The file {self._file_name!r} is damaged or truncated ({error}). Upload the complete file."
-        )
+        return IngestionError(f"The file {self._file_name!r} is damaged or truncated ({error}). Use the complete file.")
 
 
 def parse_xml(data: bytes, *, part: str, file_name: str) -> etree._Element:

@@ -58,7 +58,7 @@ def detect_kind(data: bytes, file_name: str) -> Kind:
     """
     promised = kind_by_name(file_name)
     if not data:
-        raise IngestionError(f"The file {file_name!r} is empty (0 bytes). Upload a file with text in it.")
+        raise IngestionError(f"The file {file_name!r} is empty (0 bytes). Choose a file with text in it.")
     found = _kind_by_bytes(data, file_name)
     if found is not None:
         return found
@@ -71,7 +71,7 @@ def detect_kind(data: bytes, file_name: str) -> Kind:
         return "text"
     raise IngestionError(
         f"The file {file_name!r} is not a {promised.upper()} file: its first bytes are {data[:8]!r}. "
-        "It may be damaged; upload it again, or give it the extension of what it is."
+        "It may be damaged; get it anew, or give it the extension of what it is."
     )
 
 
@@ -98,7 +98,7 @@ def _kind_of_zip(data: bytes, file_name: str) -> Kind:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise IngestionError(
             f"The file {file_name!r} begins like a ZIP-based document but is damaged or truncated ({error}). "
-            "Upload the complete file."
+            "Use the complete file."
         ) from error
     if "[Content_Types].xml" in names:
         for prefix, kind in _ZIP_PARTS:
@@ -120,12 +120,11 @@ def _kind_of_ole(data: bytes, file_name: str) -> Kind:
     except (OSError, ValueError, IndexError) as error:
         raise IngestionError(
             f"The file {file_name!r} begins like an old Office file but is damaged or truncated ({error}). "
-            "Upload the complete file."
+            "Use the complete file."
         ) from error
     if "EncryptedPackage" in streams:
         raise IngestionError(
-            f"The file {file_name!r} is protected by a password and cannot be read. Remove the password and "
-            "upload it again."
+            f"The file {file_name!r} is protected by a password and cannot be read. Remove the password and try again."
         )
     if "WordDocument" in streams:
         return "doc"

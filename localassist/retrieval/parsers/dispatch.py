@@ -53,5 +53,5 @@ def _describe_empty(data: bytes, document: Document, file_name: str) -> str:
         counted += f", {document.n_pages} pages or sheets of which {document.n_empty_pages} are empty"
     return (
         f"The file {file_name!r} holds no visible text ({counted}): only blanks, line ends or invisible characters. "
-        "Upload a file with text in it."
+        "Choose a file with text in it."
     )

@@ -63,7 +63,7 @@ def _texts(data: bytes, file_name: str) -> tuple[str, list[str]]:
             raise IngestionError(f"The file {file_name!r} is older than Word 97 (or not Word). Save it as .docx.")
         if flags & _ENCRYPTED:
             raise IngestionError(
-                f"The file {file_name!r} is protected by a password. Remove the password and upload it again."
+                f"The file {file_name!r} is protected by a password. Remove the password and try again."
             )
         table = _stream(container, "1Table" if flags & _TABLE_1 else "0Table")
     n_main, n_footnotes, n_headers, _, n_comments, n_endnotes, n_boxes, _ = struct.unpack_from(

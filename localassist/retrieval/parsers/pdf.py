@@ -33,10 +33,12 @@ def parse(data: bytes, *, file_name: str, max_characters: int) -> Document:
         document = _read(_pages_by_pdfium(data, file_name), "pdf (pypdfium2)", max_characters)
     except pypdfium2.PdfiumError:
         document = _read(_pages_by_pypdf(data, file_name), "pdf (pypdf)", max_characters)
+    if not document.n_pages:
+        raise IngestionError(f"The PDF {file_name!r} has no pages. Choose a file with text in it.")
     if document.n_pages == document.n_empty_pages:
         raise IngestionError(
             f"The PDF {file_name!r} holds no text: {document.n_empty_pages} of its {document.n_pages} pages are empty. "
-            "It is probably a scan. Add a text layer with OCR (for example: ocrmypdf in.pdf out.pdf) and upload that."
+            "It is probably a scan. Add a text layer with OCR (for example: ocrmypdf in.pdf out.pdf) and use that."
         )
     return document
 
@@ -91,7 +93,7 @@ def _pages_by_pypdf(data: bytes, file_name: str) -> Iterator[str]:
     except (PyPdfError, PdfReadError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         raise IngestionError(
             f"The PDF {file_name!r} is damaged and cannot be read ({error}). Open it in a viewer, print it to a new "
-            "PDF, and upload that."
+            "PDF, and use that."
         ) from error
     except RecursionError as error:
         raise IngestionError(
@@ -104,13 +106,13 @@ def _refuse_truncated(data: bytes, file_name: str) -> None:
     if b"%%EOF" not in tail and b"startxref" not in tail:
         raise IngestionError(
             f"The PDF {file_name!r} is truncated: its {len(data):,} bytes do not end with the end mark of a PDF. "
-            "Upload the complete file."
+            "Use the complete file."
         )
 
 
 def _protected(file_name: str) -> IngestionError:
     return IngestionError(
-        f"The PDF {file_name!r} is protected by a password and cannot be read. Remove the password and upload it again."
+        f"The PDF {file_name!r} is protected by a password and cannot be read. Remove the password and try again."
     )
 
 

@@ -137,7 +137,7 @@ def _guess(data: bytes, file_name: str) -> tuple[str, str]:
     if n_broken > 0.05 * len(text):
         raise IngestionError(
             f"The encoding of {file_name!r} was not recognised: as {encoding}, {n_broken:,} of {len(text):,} "
-            "characters are invalid. Save the file as UTF-8 and upload it again."
+            "characters are invalid. Save the file as UTF-8 and try again."
         )
     return text, encoding
 

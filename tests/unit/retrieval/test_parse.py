@@ -89,7 +89,7 @@ def test_an_empty_file_is_named_as_empty(refusal) -> None:
 
     assert (error.code, error.message) == (
         "invalid_file",
-        "The file 'notes.txt' is empty (0 bytes). Upload a file with text in it.",
+        "The file 'notes.txt' is empty (0 bytes). Choose a file with text in it.",
     )
 
 
@@ -141,6 +141,12 @@ def test_a_zip_archive_called_txt_is_named_for_what_it_is(refusal) -> None:
 
 def test_binary_bytes_called_pdf_are_not_a_pdf(refusal) -> None:
     assert "is not a PDF file" in refusal(b"\x00\x01\x02" * 100, "x.pdf").message
+
+
+def test_a_pdf_without_pages_is_not_called_a_scan(refusal) -> None:
+    error = refusal(pdf_of(0), "nothing.pdf")
+
+    assert error.message == "The PDF 'nothing.pdf' has no pages. Choose a file with text in it."
 
 
 def test_a_scan_is_told_its_pages(refusal) -> None:
