@@ -15,7 +15,7 @@ import orjson
 from localassist import tokens
 from localassist.ids import new_id
 from localassist.llm.base import ChatMessage, ChatRequest, Delta, ModelInfo, ModelUsage, ToolCallDelta, ToolSchema
-from localassist.llm.languages import WORDINGS, Wording, language
+from localassist.llm.languages import WORDINGS, Wording, is_cjk, language
 from localassist.llm.quoting import Passage, Quotation, choose, opening, read_passages, terms
 
 MODEL_NAME: Final = "localassist/extractive"
@@ -96,7 +96,8 @@ def _answer(question: str, passages: Sequence[Passage] | None) -> str:
     if passages is None:
         return WORDINGS[language(question)].no_search
     quotations = choose(question, passages)
-    wording = WORDINGS[language(question, *(q.text for q in quotations), *(p.text for p in passages[:1]))]
+    spoken = [*(q.text for q in quotations), *(p.text for p in passages)]
+    wording = WORDINGS[language(question, *(text for text in spoken if is_cjk(text) == is_cjk(question)))]
     if quotations:
         return "\n\n".join([*(_quoted(q, wording) for q in quotations), wording.quoted])
     nearest = opening(passages)
@@ -106,7 +107,9 @@ def _answer(question: str, passages: Sequence[Passage] | None) -> str:
 
 
 def _quoted(quotation: Quotation, wording: Wording) -> str:
-    return f"{wording.open_quote}{quotation.text}{wording.close_quote}{quotation.mark}"
+    """Write a quotation with its mark; the names of a table's columns stand behind them, outside of what is quoted."""
+    names = f" ({quotation.columns})" if quotation.columns else ""
+    return f"{wording.open_quote}{quotation.text}{wording.close_quote}{quotation.mark}{names}"
 
 
 def _pieces(text: str) -> list[str]:

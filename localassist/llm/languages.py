@@ -88,7 +88,7 @@ def _words(text: str) -> frozenset[str]:
 STOP_WORDS: Final = {
     "en": _words(
         "a about after all also am an and any are as at be been but by can could did do does for from had has "
-        "have how i if in into is it its me my no not of on or our please should so some tell than that the "
+        "have how i if in into is it its many me much my no not of on or our please should so some tell than that the "
         "their them there these they this to us was we were what when where which who whom whose why will "
         "with would you your"
     ),
@@ -126,11 +126,16 @@ def language(*texts: str) -> str:
     return "en"
 
 
-def _language(text: str) -> str | None:
+def is_cjk(text: str) -> bool:
+    """Tell whether a text is in Chinese or Japanese script."""
     letters = sum(character.isalpha() for character in text) or 1
-    kana, han = len(_KANA.findall(text)), len(_HAN.findall(text))
-    if kana + han > letters * 0.2:
-        return "ja" if kana > (kana + han) * 0.05 else "zh"
+    return len(_KANA.findall(text)) + len(_HAN.findall(text)) > letters * 0.2
+
+
+def _language(text: str) -> str | None:
+    if is_cjk(text):
+        kana = len(_KANA.findall(text))
+        return "ja" if kana > (kana + len(_HAN.findall(text))) * 0.05 else "zh"
     words = _WORD.findall(text.lower())
     hits = {name: sum(word in stop for word in words) for name, stop in STOP_WORDS.items()}
     best = max(hits, key=lambda name: hits[name])

@@ -42,11 +42,15 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Quotation:
-    """A sentence, the mark of the source it stands in, and how well it answers: above 0 if it shares words."""
+    """A sentence, the mark of the source it stands in, and how well it answers: above 0 if it shares words.
+
+    `columns` are the names of the columns, where it is the row of a table and they are known.
+    """
 
     text: str
     mark: str
     score: float
+    columns: str = ""
 
 
 def read_passages(text: str) -> list[Passage]:
@@ -99,6 +103,7 @@ def _choose(question: str, passages: Sequence[Passage], limit: int) -> list[Quot
     frequency = Counter(term for bag in bags for term in bag & wanted)
     weight = {term: _idf(frequency[term], len(units)) * (_CODE_FACTOR if _is_code(term) else 1) for term in wanted}
     total = sum(weight.values())
+    present = _weight(wanted.intersection(set().union(*bags, *(terms(s.heading) for _, s in units))), weight)
     asks_number = bool(_ASKS_NUMBER.search(question))
     scored: list[tuple[float, int]] = []
     for i, (rank, sentence) in enumerate(units):
@@ -107,7 +112,7 @@ def _choose(question: str, passages: Sequence[Passage], limit: int) -> list[Quot
         near = {t for j in (i - 1, i + 1) if 0 <= j < len(units) and units[j][0] == rank for t in bags[j] & wanted}
         score = _weight(own, weight) + _HEADING_SHARE * _weight(above, weight)
         score = (score + _NEIGHBOUR_SHARE * _weight(near - own - above, weight)) / total
-        if not own and not (above and score > _HEADING_SHARE / 2):
+        if not own and _weight(above, weight) <= present / 2:  # a heading must hold most of what is found at all
             continue
         score += _RANK_BONUS * score / (1 + rank)
         if asks_number and any(c.isdigit() for c in sentence.text):
@@ -123,7 +128,7 @@ def opening(passages: Sequence[Passage]) -> Quotation | None:
         found = sentences(passage.text)
         whole = [s for s in found if s.whole] or found
         if whole:
-            return Quotation(whole[0].text, passage.mark, 0.0)
+            return Quotation(whole[0].text, passage.mark, 0.0, whole[0].columns)
     return None
 
 
@@ -147,7 +152,7 @@ def _best(
         if any(len(bags[i] & other) >= 0.8 * min(len(bags[i]), len(other)) for other in held):
             continue
         rank, sentence = units[i]
-        taken.append(Quotation(sentence.text, passages[rank].mark, score))
+        taken.append(Quotation(sentence.text, passages[rank].mark, score, sentence.columns))
         held.append(bags[i])
     return taken
 

@@ -76,7 +76,12 @@ async def test_a_question_that_says_little_takes_the_one_before_with_it() -> Non
             "“Employees are entitled to 25 days of paid vacation per calendar year.”【4:0†handbook.pdf】",
             "en",
         ),
-        ("What is the hotel limit per night?", HANDBOOK, "“| Hotel | 150 EUR per night |”【4:1†guide.md】", "en"),
+        (
+            "What is the hotel limit per night?",
+            HANDBOOK,
+            "“| Hotel | 150 EUR per night |”【4:1†guide.md】 (Item | Limit)",
+            "en",
+        ),
         (
             "员工每年有多少天年假？",
             "【4:0†手册.txt】\n员工每年享有十五天带薪年假。病假需要提供医生证明。\n\n【4:1†b.txt】\n办公室早上八点开门。",
@@ -116,6 +121,32 @@ async def test_the_best_sentence_is_quoted_with_the_mark_of_its_source(
 
     assert text.startswith(quotation)
     assert text.endswith(WORDINGS[lang].quoted)
+
+
+async def test_a_question_in_latin_script_is_never_answered_in_chinese() -> None:
+    chinese = "【4:0†指南.txt】\n博物馆每周二至周日开放。\n\n"
+
+    assert (await answer("xyzzy quux", chinese)).startswith(WORDINGS["en"].nearest)
+    german = f"{chinese}【4:1†h.md】\nDer Urlaub beträgt 30 Tage und wird mit dem Leiter der Werft besprochen."
+    assert (await answer("xyzzy quux", german)).startswith(WORDINGS["de"].nearest)
+    assert (await answer("天气", chinese)).startswith(WORDINGS["zh"].nearest)
+
+
+async def test_the_names_of_columns_stand_outside_of_the_quotation() -> None:
+    table = "Hotels\n\nPlace | Hotel, per night | Meals\nSweden | 160 euros | 58 euros\nSpain | 120 euros | 40 euros"
+
+    text = await answer("How much is a hotel in Spain?", f"【4:0†t.docx】\n{table}")
+
+    assert text.startswith("“Spain | 120 euros | 40 euros”【4:0†t.docx】 (Place | Hotel, per night | Meals)")
+
+
+async def test_a_question_word_alone_brings_no_second_quotation() -> None:
+    text = await answer(
+        "How much does parking cost?",
+        "【4:0†a.md】\nParking costs nothing.\n\n【4:1†b.md】\nThere is much to see. Much of it is old.",
+    )
+
+    assert text.count("【") == 1
 
 
 async def test_with_no_passage_it_says_so_and_cites_nothing() -> None:
@@ -230,3 +261,9 @@ def test_two_questions_in_one_are_both_answered() -> None:
         "The bowl is the treasure of the house.",
         "It was found in 1978 at White Rock.",
     ]
+
+
+def test_a_heading_that_holds_all_that_is_found_leads_to_what_stands_below() -> None:
+    text = "一、开放时间\n博物馆每周二至周日开放，上午九点开馆。\n二、门票\n成人四十元，学生凭学生证二十元。"
+
+    assert chosen("门票多少钱？", text) == ["成人四十元，学生凭学生证二十元。"]

@@ -42,6 +42,40 @@ def test_a_heading_with_nothing_below_can_be_quoted() -> None:
     assert texts("Office in Bonn") == ["Office in Bonn"]
 
 
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "It is meant\nliterally.\nProbation and notice\nThe first four months of work are a probation period.",
+        "本馆欢迎您。\n一、开放时间\n博物馆每周二至周日开放，上午九点开馆。",
+        "Look it up.\n\nHow wide is it?\n\nThe unit is 1,120 mm wide.",
+    ],
+)
+def test_a_heading_without_an_empty_line_or_with_a_question_mark_is_not_quoted(passage: str) -> None:
+    lines = passage.replace("\n\n", "\n").splitlines()
+
+    found = sentences(passage)
+
+    assert [s.text for s in found][1:] == [lines[-1]]
+    assert found[-1].heading == lines[-2]
+
+
+def test_questions_with_nothing_below_are_sentences() -> None:
+    assert texts("How wide is it?\n\nHow high is it?") == ["How wide is it?", "How high is it?"]
+
+
+@pytest.mark.parametrize(
+    ("passage", "columns"),
+    [
+        ("Fees\n\nPlace | Fee | Tax\nOslo | 5 | 1\nBonn | 7 | 2", "Place | Fee | Tax"),
+        ("| Place | Fee |\n|---|---|\n| Oslo | 5 |", "Place | Fee"),
+        ("Place\tFee\nOslo\t5", ""),  # what the passage begins with may be any row
+        ("Fees\n\nOslo | 5 | 3\nBonn | 7 | 2", ""),
+    ],
+)
+def test_the_columns_of_a_row_are_named_where_they_are_known(passage: str, columns: str) -> None:
+    assert sentences(passage)[-1].columns == columns
+
+
 def test_what_the_passage_cut_off_is_known_as_a_part() -> None:
     found = sentences("and ends here. A whole one. This goes on and")
 
