@@ -1,5 +1,6 @@
 """`localassist add`: files and folders into a store of the home, to be asked and searched later."""
 
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,22 @@ from localassist.cli.progress import ProgressBar, print_report
 from localassist.cli.session import opened
 from localassist.cli.sources import bring_in
 from localassist.cli.terminal import err, print_json
+from localassist.retrieval.parsers.kinds import SUPPORTED_EXTENSIONS
 
-HELP = """Index files and folders, to ask and search them later.
+_ENDINGS = textwrap.fill(" ".join(sorted(SUPPORTED_EXTENSIONS)), width=76, initial_indent="  ", subsequent_indent="  ")
+
+HELP = f"""Index files and folders, to ask and search them later.
 
 A file that has not changed is not indexed again, and neither is the same content under another name. A file that has
-changed replaces its older self. `localassist files` shows what is there.
+changed replaces its older self, and what is no longer in a folder is forgotten when the folder is added again. Ctrl-C
+keeps what is done; the same command goes on. `localassist files` shows what is there.
+
+\b
+Read are files that end in:
+{_ENDINGS}
+Of a folder, skipped are: other endings, names that begin with a dot or ~$,
+node_modules, __pycache__, venv, site-packages, and links to folders. A file
+that is named is read whatever its name begins with.
 
 \b
 Examples:
@@ -36,20 +48,20 @@ Examples:
 def add(paths: tuple[Path, ...], *, store: str, as_json: bool, **given: Any) -> int:
     """Index what is new, and say what became of it; see `HELP`."""
     bar = ProgressBar(err(), quiet=as_json)
-    with opened(load_settings(given), on_progress=bar.on_progress) as client:
-        library = Library(client)
-        store_id = library.named(store, create=True) or ""
-        indexed = bring_in(library, bar, store_id, paths, only_these=False, quiet=True)
+    with opened(load_settings(given), on_progress=bar.on_progress, quiet=as_json) as client:
+        indexed = bring_in(Library(client), bar, store, paths, quiet=True)
     report = indexed.report
     if as_json:
         print_json(
             {
                 "store": store,
-                "vector_store_id": store_id,
+                "vector_store_id": indexed.store_id or None,
                 "indexed": [asdict(held) for held in report.added],
                 "failed": [asdict(held) for held in report.failed],
                 "unchanged": report.n_kept,
                 "duplicates": report.n_duplicates,
+                "removed": report.n_removed,
+                "skipped": dict(report.skipped),
             }
         )
     else:

@@ -1,6 +1,6 @@
 """A run's stream to what a person reads: text with numbered marks, and under it the quoted sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +10,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from localassist.cli.paths import shown
+from localassist.cli.terminal import plain
+from localassist.config import EXTRACTIVE
 from localassist.errors import LocalAssistError
+from localassist.llm.languages import WORDINGS
 
 if TYPE_CHECKING:
     from localassist.local import OpenAI
@@ -21,6 +24,8 @@ INSTRUCTIONS: Final = (
     "Answer briefly, in the language of the question."
 )
 _MAX_QUOTE: Final = 400
+_NEAREST: Final = tuple(wording.nearest for wording in WORDINGS.values())
+"""How the embedded answerer begins when no passage uses the words of the question."""
 
 
 class RunFailedError(LocalAssistError):
@@ -68,10 +73,17 @@ class Answer:
     searches: list[Searched] = field(default_factory=list)
     usage: dict[str, Any] | None = None
 
+    @property
+    def is_found(self) -> bool:
+        """Whether the files answer: something is cited, and not as the nearest passage for want of a better one."""
+        is_nearest = self.model == EXTRACTIVE and self.text.lstrip().startswith(_NEAREST)
+        return bool(self.citations) and not is_nearest
+
     def document(self) -> dict[str, Any]:
         """Write it for programs."""
         return {
             "answer": self.text.strip(),
+            "found": self.is_found,
             "citations": [asdict(cited) for cited in self.citations],
             "searches": [asdict(search) for search in self.searches],
             "model": self.model,
@@ -87,7 +99,7 @@ class Reader:
         self._paths = paths
         self._numbers: dict[tuple[Any, ...], int] = {}
 
-    def read(self, events: Any) -> Iterator[Said | Searched]:
+    def read(self, events: Any) -> Generator[Said | Searched, None, None]:
         """Follow the stream to its end.
 
         Raises:
@@ -107,7 +119,7 @@ class Reader:
                 case "error":
                     raise RunFailedError(getattr(event.data, "message", None) or "The stream ended with an error.")
 
-    def _said(self, content: Sequence[Any]) -> Iterator[Said]:
+    def _said(self, content: Sequence[Any]) -> Generator[Said, None, None]:
         for part in content:
             if part.type != "text" or part.text is None:
                 continue
@@ -141,7 +153,7 @@ class Reader:
             )
         return self._numbers[key]
 
-    def _searched(self, calls: Sequence[Any]) -> Iterator[Searched]:
+    def _searched(self, calls: Sequence[Any]) -> Generator[Searched, None, None]:
         for call in calls:
             if call.type == "file_search":
                 results = call.file_search.results or []
@@ -152,20 +164,24 @@ class Reader:
                 yield search
 
 
-def ask(client: "OpenAI", *, model: str, store_id: str, question: str, reader: Reader) -> Iterator[Said | Searched]:
-    """Ask one question of one store; nothing of it is kept."""
+def ask(
+    client: "OpenAI", *, model: str, store_id: str, question: str, reader: Reader
+) -> Generator[Said | Searched, None, None]:
+    """Ask one question of one store; nothing of it is kept once the generator is closed."""
     assistant = client.beta.assistants.create(
         model=model, name="localassist ask", instructions=INSTRUCTIONS, tools=[{"type": "file_search"}]
     )
-    thread = client.beta.threads.create(
-        messages=[{"role": "user", "content": question}],
-        tool_resources={"file_search": {"vector_store_ids": [store_id]}},
-    )
+    thread = None
     try:
+        thread = client.beta.threads.create(
+            messages=[{"role": "user", "content": question}],
+            tool_resources={"file_search": {"vector_store_ids": [store_id]}},
+        )
         with client.beta.threads.runs.create(thread_id=thread.id, assistant_id=assistant.id, stream=True) as events:
             yield from reader.read(events)
     finally:
-        client.beta.threads.delete(thread.id)
+        if thread is not None:
+            client.beta.threads.delete(thread.id)
         client.beta.assistants.delete(assistant.id)
 
 
@@ -182,8 +198,8 @@ def print_citations(console: Console, citations: Sequence[Cited]) -> None:
 
 
 def clipped(text: str, limit: int = _MAX_QUOTE) -> str:
-    """Write a text in one line, and cut it after `limit` characters."""
-    line = " ".join(text.split())
+    """Write a text in one line that no terminal obeys, and cut it after `limit` characters."""
+    line = plain(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

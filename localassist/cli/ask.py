@@ -1,5 +1,6 @@
 """`localassist ask`: a question about files, answered with citations."""
 
+from contextlib import closing
 from typing import Any
 
 import click
@@ -9,12 +10,12 @@ from localassist.cli.answers import Answer, Reader, Said, Searched, print_citati
 from localassist.cli.answers import ask as ask_once
 from localassist.cli.exits import DONE, NOTHING_FOUND, SOME_FILES_FAILED
 from localassist.cli.flow import Flow
+from localassist.cli.hints import check_model_server, hint_model
 from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_settings, settings_options
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import Indexed, index, split
-from localassist.cli.terminal import err, out, print_json
-from localassist.config import EXTRACTIVE
+from localassist.cli.terminal import err, out, plain, print_json
 
 HELP = """Answer a question from files, with citations.
 
@@ -29,12 +30,6 @@ Examples:
   localassist ask --model ollama/llama3.2 ~/Documents "Summarise the travel rules."
 """
 
-WITHOUT_MODEL = (
-    "These are quotations: no language model is configured. To put one behind them:\n"
-    "  --model ollama/llama3.2                                 (Ollama)\n"
-    "  --model NAME --model-base-url http://127.0.0.1:8080/v1  (OpenAI-compatible)\n"
-)
-
 
 @click.command(help=HELP)
 @click.argument("arguments", nargs=-1, required=True, metavar="[PATH]... QUESTION")
@@ -46,36 +41,39 @@ def ask(arguments: tuple[str, ...], *, store: str | None, no_hint: bool, as_json
     """Index what is new, ask, and show the answer; see `HELP`."""
     paths, question = split(arguments, "question")
     settings = load_settings(given)
+    check_model_server(settings)
     bar = ProgressBar(err(), quiet=as_json)
-    with opened(settings, on_progress=bar.on_progress) as client:
+    with opened(settings, on_progress=bar.on_progress, quiet=as_json) as client:
         indexed = index(client, bar, paths, store=store, quiet=as_json)
         reader = Reader(indexed.report.paths)
         pieces = ask_once(client, model=settings.model, store_id=indexed.store_id, question=question, reader=reader)
         console = out()
         flow = Flow(console)
-        for piece in pieces:
-            if as_json:
-                continue
-            match piece:
-                case Said():
-                    flow.write(piece.text, "mark" if piece.is_mark else "")
-                case Searched() if console.is_terminal:
-                    show_search(piece)
+        with closing(pieces):  # a reader who has gone ends the question too, and nothing of it is left
+            for piece in pieces:
+                if as_json:
+                    continue
+                match piece:
+                    case Said():
+                        flow.write(piece.text, "mark" if piece.is_mark else "")
+                    case Searched() if console.is_terminal:
+                        show_search(piece)
     if as_json:
         print_json(_document(reader.answer, indexed))
     else:
         flow.end()
-        console.print()
-        print_citations(console, reader.answer.citations)
-        if settings.model == EXTRACTIVE and not no_hint:
-            err().print(Text("\n" + WITHOUT_MODEL.rstrip(), style="faint"))
+        if reader.answer.citations:
+            console.print()
+            print_citations(console, reader.answer.citations)
+        if reader.answer.is_found and not no_hint:
+            hint_model(settings, after_answer=True)
     return _exit_code(reader.answer, indexed)
 
 
 def show_search(search: Searched) -> None:
     """Say what was looked for, and where it was found."""
-    queries = " · ".join(f"“{query}”" for query in search.queries)
-    files = ", ".join(search.files[:3]) + (" …" if len(search.files) > 3 else "")
+    queries = " · ".join(f"“{plain(query)}”" for query in search.queries)
+    files = ", ".join(plain(file) for file in search.files[:3]) + (" …" if len(search.files) > 3 else "")
     found = f"{search.n_passages} passages in {files}" if search.n_passages else "nothing found"
     err().print(Text(f"Searched {queries}: {found}\n", style="faint"))
 
@@ -96,4 +94,4 @@ def _document(answer: Answer, indexed: Indexed) -> dict[str, Any]:
 def _exit_code(answer: Answer, indexed: Indexed) -> int:
     if indexed.report.failed:
         return SOME_FILES_FAILED
-    return DONE if answer.citations else NOTHING_FOUND
+    return DONE if answer.is_found else NOTHING_FOUND

@@ -2,8 +2,9 @@
 
 import readline  # noqa: F401 - being loaded, it gives `input` line editing and a history
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import termios
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,16 @@ import click
 from rich.text import Text
 
 from localassist.cli.answers import INSTRUCTIONS, Reader, RunFailedError, Said, Searched, print_citations
-from localassist.cli.ask import WITHOUT_MODEL, show_search
+from localassist.cli.ask import show_search
 from localassist.cli.exits import DONE
 from localassist.cli.flow import Flow
+from localassist.cli.hints import check_model_server, hint_model
 from localassist.cli.library import Library
 from localassist.cli.options import EMBEDDER, HOME, MODEL, load_settings, settings_options
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import index
-from localassist.cli.terminal import err, out
-from localassist.config import EXTRACTIVE
+from localassist.cli.terminal import count, err, out, plain
 
 if TYPE_CHECKING:
     from localassist.local import OpenAI
@@ -28,12 +29,21 @@ if TYPE_CHECKING:
 HELP = """Talk about files; answers stream as they are written, with citations.
 
 The files are those of the PATHs, or what `add` has indexed. The conversation is kept: --thread goes on with it later.
-An empty line is passed over; Ctrl-C stops an answer; Ctrl-D, or /exit, ends the conversation.
+An empty line is passed over; /help says what can be typed; Ctrl-C stops an answer; Ctrl-D, or /exit, ends the
+conversation.
 
 \b
 Examples:
   localassist chat --model ollama/llama3.2 ~/Documents
   localassist chat --thread thread_abc123
+"""
+
+
+TYPED = """\
+Type a question; the files are searched, and the answer cites them.
+/help   this text
+/exit   end the conversation, as Ctrl-D and /quit do
+Ctrl-C  stop an answer
 """
 
 
@@ -47,7 +57,7 @@ class Conversation:
         ).id
         self.thread_id = thread_id
 
-    def say(self, text: str, reader: Reader) -> Iterator[Said | Searched]:
+    def say(self, text: str, reader: Reader) -> Generator[Said | Searched, None, None]:
         """Put the user's message into the thread and follow the answer; leaving early cancels the run.
 
         Raises:
@@ -84,14 +94,16 @@ class Conversation:
 def chat(paths: tuple[Path, ...], store: str | None, thread: str | None, **given: Any) -> int:
     """Index what is new, and answer line by line; see `HELP`."""
     settings = load_settings(given)
+    check_model_server(settings)
     bar = ProgressBar(err())
     with opened(settings, on_progress=bar.on_progress) as client:
         known = _thread(client, bar, paths, store=store, thread=thread)
         thread_id, file_paths = known
         conversation = Conversation(client, model=settings.model, thread_id=thread_id)
         try:
-            if settings.model == EXTRACTIVE:
-                err().print(Text(WITHOUT_MODEL, style="faint"))
+            hint_model(settings)
+            files = count(len(file_paths), "file")
+            err().print(Text(f"{files} · model {plain(settings.model)} · /help for help, /exit leaves", style="faint"))
             _talk(conversation, file_paths)
         finally:
             conversation.close()
@@ -120,7 +132,7 @@ def _talk(conversation: Conversation, paths: dict[str, str]) -> None:
     for line in _lines():
         reader, flow = Reader(paths), Flow(out())
         try:
-            with _closing(conversation.say(line, reader)) as pieces:
+            with _without_echo(), closing(conversation.say(line, reader)) as pieces:
                 for piece in pieces:
                     match piece:
                         case Said():
@@ -131,12 +143,12 @@ def _talk(conversation: Conversation, paths: dict[str, str]) -> None:
             err().print(Text("\nStopped.", style="faint"))
             continue
         except RunFailedError as error:
-            err().print(Text(str(error), style="bad"))
+            err().print(Text(plain(str(error), keep="\n"), style="bad"))
             continue
         flow.end()
         out().print()
-        print_citations(out(), reader.answer.citations)
         if reader.answer.citations:
+            print_citations(out(), reader.answer.citations)
             out().print()
 
 
@@ -147,7 +159,11 @@ def _lines() -> Iterator[str]:
         text = line.strip()
         if text in {"/exit", "/quit"}:
             return
-        if text:
+        if text == "/help":
+            err().print(Text(TYPED.rstrip(), style="faint"))
+        elif text.startswith("/") and " " not in text and "/" not in text[1:]:
+            err().print(Text(f"There is no command {plain(text)}; /help says what can be typed.", style="faint"))
+        elif text:
             yield text
 
 
@@ -166,11 +182,16 @@ def _prompting() -> Callable[[], str]:
 
 
 @contextmanager
-def _closing(pieces: Iterator[Said | Searched]) -> Iterator[Iterator[Said | Searched]]:
-    """Close the generator whatever happens: its `finally` cancels the run."""
+def _without_echo() -> Iterator[None]:
+    """Keep what is typed during an answer out of it; the next prompt takes it up."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    quiet = termios.tcgetattr(sys.stdin)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
     try:
-        yield pieces
+        yield
     finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

@@ -4,6 +4,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from localassist.cli.terminal import plain
+
 
 class Flow:
     """Writes pieces of text as they come; a word is held back until it is whole, and begins a new line if it must.
@@ -19,8 +21,8 @@ class Flow:
         self._word = Text()
 
     def write(self, text: str, style: str = "") -> None:
-        """Take a piece of text."""
-        for character in text:
+        """Take a piece of text; what a terminal would obey is escaped."""
+        for character in plain(text.replace("\r\n", "\n"), keep="\n\t"):
             if character == "\n":
                 self._put_word()
                 self._space = ""

@@ -12,6 +12,7 @@ import click
 from localassist._version import __version__
 from localassist.cli.exits import INTERRUPTED, WENT_WRONG
 from localassist.cli.logs import show_log
+from localassist.cli.terminal import plain
 from localassist.errors import LocalAssistError
 
 COMMANDS = {
@@ -29,6 +30,28 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group that lists its commands without loading them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command; one that is a command's own is told where it belongs.
+
+        Raises:
+            NoSuchOption: no command has the option.
+            UsageError: the option stands before its command.
+        """
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            behind = next((word for word in words if word in COMMANDS), None)
+            names = [behind] if behind else list(COMMANDS)
+            if not any(self._has_option(ctx, name, error.option_name) for name in names):
+                raise
+            example = f"localassist {behind or 'COMMAND'} {error.option_name} …"
+            raise click.UsageError(f"{error.option_name} belongs behind the command: {example}", ctx) from error
+
+    def _has_option(self, ctx: click.Context, name: str, option: str) -> bool:
+        command = self.get_command(ctx, name)
+        return command is not None and any(option in parameter.opts for parameter in command.params)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
         """Give the names, in the order of `COMMANDS`."""
@@ -84,8 +107,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        about = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        click.echo(f"Interrupted. {about if about is not None and about.args else ''}".rstrip(), err=True)
         return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
@@ -101,7 +125,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _report(error: BaseException) -> None:
     logging.getLogger(__name__).debug("The command failed.", exc_info=error)
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(_message_of(error), err=True)
+    click.echo(plain(_message_of(error), keep="\n"), err=True)
 
 
 def _message_of(error: BaseException) -> str:

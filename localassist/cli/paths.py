@@ -2,14 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from localassist.cli.terminal import plain
 from localassist.retrieval.parsers.kinds import SUPPORTED_EXTENSIONS
 
 _NOT_DOCUMENTS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 _BLOCK_BYTES = 1 << 20
+_MAX_KINDS = 6
+UNSUPPORTED = "not a supported type; see `localassist add --help`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +27,66 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The files behind some paths, and how many in the folders were passed over because no parser reads them."""
+    """The files behind some paths: those to index, those that were named but cannot be, those that were skipped."""
 
     files: Sequence[Path]
-    n_passed_over: int = 0
+    refused: Mapping[Path, str] = field(default_factory=dict)
+    """Why a file that was named cannot be indexed."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """How many files of the folders were skipped, by their ending or by what they are."""
 
 
 def find_files(paths: Sequence[Path]) -> Found:
     """Find the files behind paths, each once, in the order of the paths and then of names.
 
-    A file that is named is always taken. Of a folder, every file with a supported ending below it is taken; names that
-    begin with a dot, and folders such as `node_modules`, are passed over.
+    A file that is named is taken or refused, hidden or not. Of a folder, every file with a supported ending below it is
+    taken; names that begin with a dot, folders such as `node_modules`, and links to folders are skipped.
     """
     files: dict[Path, None] = {}
-    n_passed_over = 0
+    refused: dict[Path, str] = {}
+    skipped: Counter[str] = Counter()
     for path in paths:
         path = path.expanduser().absolute()
         if not path.is_dir():
-            files[path] = None
+            if path.suffix.lower() not in SUPPORTED_EXTENSIONS:
+                refused[path] = UNSUPPORTED
+            elif path.exists() and not path.is_file():
+                refused[path] = "not a regular file"
+            else:
+                files[path] = None
             continue
-        for file in _walk(path):
+        for file in _walk(path, skipped):
             if file.suffix.lower() in SUPPORTED_EXTENSIONS:
                 files[file] = None
-            else:
-                n_passed_over += 1
-    return Found(list(files), n_passed_over)
+            elif file not in refused:
+                skipped[file.suffix.lower() or "no ending"] += 1
+    return Found(list(files), refused, skipped)
+
+
+def describe_skipped(skipped: Mapping[str, int]) -> str:
+    """Write how many files and folders were skipped, and of which kinds: `2 skipped (.png, no ending)`."""
+    kinds = [plain(kind) for kind in sorted(skipped)]
+    more = f", {len(kinds) - _MAX_KINDS} more kinds" if len(kinds) > _MAX_KINDS else ""
+    return f"{sum(skipped.values()):,} skipped ({', '.join(kinds[:_MAX_KINDS])}{more})"
+
+
+def written(path: str | Path) -> str:
+    """Write a path as text; bytes of its name that are not UTF-8 become escapes, as Python writes them."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_gone(path: str, folders: Sequence[Path]) -> bool:
+    """Tell whether a file that lay below one of these folders is no longer there."""
+    place = Path(path)
+    if not any(place.is_relative_to(folder) for folder in folders):
+        return False
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass  # it may be there: who cannot look does not forget
+    return False
 
 
 def identify(path: Path) -> LocalFile:
@@ -61,18 +100,31 @@ def identify(path: Path) -> LocalFile:
 
 
 def shown(path: str | Path) -> str:
-    """Write a path as a person would: from the working directory or the home folder when it lies below."""
+    """Write a path as a person would: from the working directory or the home folder when it lies below.
+
+    What a terminal would obey is escaped.
+    """
     path = Path(path)
     for base, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
         if path.is_relative_to(base) and path != base:
-            return prefix + path.relative_to(base).as_posix()
-    return str(path)
+            return plain(prefix + written(path.relative_to(base).as_posix()))
+    return plain(written(path))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_DOCUMENTS)
+        for name in list(folders):
+            if name.startswith(".") or name in _NOT_DOCUMENTS:
+                folders.remove(name)
+                skipped[f"{written(name)}/"] += 1
+            elif Path(root, name).is_symlink():
+                skipped["links to folders"] += 1
+        folders.sort()
         for name in sorted(names):
             file = Path(root, name)
-            if not name.startswith((".", "~$")) and file.is_file():
+            if name.startswith((".", "~$")):
+                skipped["hidden"] += 1
+            elif file.is_file():
                 yield file
+            else:
+                skipped["no regular files"] += 1

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 from localassist.cli.library import Held, SyncReport
-from localassist.cli.paths import LocalFile, shown
-from localassist.cli.terminal import count
+from localassist.cli.logs import is_verbose
+from localassist.cli.paths import LocalFile, describe_skipped, shown
+from localassist.cli.terminal import count, plain
 
 if TYPE_CHECKING:
     from localassist.retrieval.model import Progress as FileProgress
@@ -56,7 +57,7 @@ class Tally:
             file.fraction = max(file.fraction, start + share * min(part, 1.0))
             if progress.stage == "embed":
                 file.tokens_done, file.tokens_total = progress.done, progress.total
-            self.current = file.local.path.name
+            self.current = plain(file.local.path.name)
 
     def finish(self, held: Held) -> None:
         """Take a file that is done or has failed."""
@@ -171,11 +172,12 @@ def print_report(console: Console, report: SyncReport, elapsed_s: float, *, alwa
     """Write what became of the files: one line, and one for each that failed."""
     facts = []
     if report.added:
-        n_pages = sum(held.n_pages for held in report.added)
+        n_pages = sum(held.n_pages for held in report.added if held.path.lower().endswith(".pdf"))
         n_tokens = sum(held.n_tokens for held in report.added)
         fresh = sum(held.n_tokens for held in report.added if not held.reused_vectors)
-        speed = f", {fresh / elapsed_s:,.0f} tokens/s" if fresh and elapsed_s > 0 else ", nothing embedded again"
-        pages = f", {count(n_pages, 'page')}" if n_pages else ""
+        speed = f", {fresh / elapsed_s:,.0f} tokens/s" if is_verbose() and elapsed_s > 0 else ""
+        speed = speed if fresh else ", nothing embedded again"
+        pages = f", {count(n_pages, 'PDF page')}" if n_pages else ""
         facts.append(
             f"{count(len(report.added), 'file')} indexed{pages}, {n_tokens:,} tokens in {elapsed_s:.1f} s{speed}"
         )
@@ -183,13 +185,15 @@ def print_report(console: Console, report: SyncReport, elapsed_s: float, *, alwa
         facts.append(f"{report.n_kept} unchanged")
     if report.n_duplicates:
         facts.append(f"{report.n_duplicates} with the same content as another")
-    if report.n_removed and not report.added:
+    if report.n_removed:
         facts.append(f"{report.n_removed} removed")
-    if facts and (always or report.added or report.failed):
+    if report.skipped:
+        facts.append(describe_skipped(report.skipped))
+    if facts and (always or report.added or report.failed or report.n_removed):
         console.print(Text("; ".join(facts), style="faint"))
     for held in report.failed:
         reason = held.error or f"its indexing was {held.status}"
-        console.print(Text.assemble((shown(held.path), "bad"), f": {reason}"))
+        console.print(Text.assemble((shown(held.path), "bad"), f": {plain(reason)}"))
 
 
 def _clock(seconds: float) -> str:

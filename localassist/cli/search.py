@@ -14,7 +14,7 @@ from localassist.cli.paths import shown
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import index, split
-from localassist.cli.terminal import err, out, print_json
+from localassist.cli.terminal import err, out, plain, print_json
 from localassist.retrieval.analyze import terms
 
 HELP = """Show the passages that answer a query, best first, each with its score, file and page.
@@ -50,7 +50,7 @@ def search(
     """Index what is new, search, and show the passages; see `HELP`."""
     paths, query = split(arguments, "query")
     bar = ProgressBar(err(), quiet=as_json)
-    with opened(load_settings(given), on_progress=bar.on_progress) as client:
+    with opened(load_settings(given), on_progress=bar.on_progress, quiet=as_json) as client:
         indexed = index(client, bar, paths, store=store, quiet=as_json)
         page = client.vector_stores.search(indexed.store_id, query=query, max_num_results=limit)
         results = [_result(n, item.model_dump(), indexed.report.paths) for n, item in enumerate(page.data, start=1)]
@@ -108,6 +108,6 @@ def _print(results: list[dict[str, Any]], query: str, *, full: bool) -> None:
         if result["page"] is not None:
             head.append(f", page {result['page']}", "page")
         console.print(head)
-        text = result["text"].strip() if full else excerpt(result["text"], query)
+        text = plain(result["text"].strip(), keep="\n\t") if full else excerpt(result["text"], query)
         console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
         console.print()

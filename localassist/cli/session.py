@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from localassist.cli.terminal import waiting
 from localassist.config import Settings
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(settings: Settings, *, on_progress: "ProgressListener | None" = None) -> "Iterator[OpenAI]":
+def opened(
+    settings: Settings, *, on_progress: "ProgressListener | None" = None, quiet: bool = False
+) -> "Iterator[OpenAI]":
     """Open the home of `settings` and close it again; the SDK is loaded here, and not for a command's help."""
-    local = importlib.import_module("localassist.local")
-    with local.OpenAI(settings=settings, on_progress=on_progress, max_retries=0) as client:
+    with waiting("starting …", quiet=quiet):
+        local = importlib.import_module("localassist.local")
+        opening = local.OpenAI(settings=settings, on_progress=on_progress, max_retries=0)
+    with opening as client:
         yield client

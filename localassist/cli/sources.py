@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from localassist.cli.library import DEFAULT_STORE, Library, SyncReport
-from localassist.cli.paths import find_files, identify
+from localassist.cli.library import DEFAULT_STORE, Held, Library, SyncReport
+from localassist.cli.paths import Found, LocalFile, describe_skipped, find_files, identify, shown, written
 from localassist.cli.progress import ProgressBar, print_report
-from localassist.cli.terminal import count, err
+from localassist.cli.terminal import err, plain, waiting
 from localassist.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,8 +41,14 @@ def split(arguments: Sequence[str], what: str) -> tuple[list[Path], str]:
             f"There is no file or folder {missing[0]!r}. A {what} of several words needs quotation marks."
         )
     place = Path(question).expanduser()
-    if not question.strip() or place.is_file() or ("/" in question and place.exists()):
+    if not question.strip():
         raise click.UsageError(f"Which {what}? It stands last, behind the paths.")
+    is_word = what == "query" and "/" not in question  # a folder's name may be what is searched for
+    if place.is_file() or (place.is_dir() and not is_word):
+        kind = "folder" if place.is_dir() else "file"
+        raise click.UsageError(
+            f'Which {what}? {plain(question)!r} is a {kind}: … {plain(question)} "THE {what.upper()}"'
+        )
     return [Path(path) for path in paths], question
 
 
@@ -56,33 +62,68 @@ def index(client: "OpenAI", bar: ProgressBar, paths: Sequence[Path], *, store: s
     if not paths:
         name = store or DEFAULT_STORE
         store_id = library.named(name)
-        if store_id is None:
+        held = library.held(store_id) if store_id else []
+        if store_id is None or all(file.status == "failed" for file in held):
             other = f" --store {name}" if store else ""
             raise ConfigurationError(
-                f"Nothing is indexed yet{' under the name ' + repr(name) if store else ''}. Name the files, as in "
+                f"Nothing is indexed yet in the store {name!r}. Name the files, as in "
                 f'`localassist ask ~/Documents "…"`, or add them once: `localassist add{other} ~/Documents`.'
+                + (" What was asked with paths is asked with the same paths." if library.stores() else "")
             )
-        report = SyncReport(store_id, paths={held.file_id: held.path for held in library.held(store_id)})
-        return Indexed(store_id, report, bar.elapsed_s)
-    store_id = library.named(store, create=True) if store else library.for_paths(paths)
-    return bring_in(library, bar, store_id or "", paths, only_these=store is None, quiet=quiet)
+        return Indexed(store_id, SyncReport(store_id, paths={file.file_id: file.path for file in held}), bar.elapsed_s)
+    indexed = bring_in(library, bar, store, paths, quiet=quiet)
+    if not indexed.store_id:
+        reasons = "".join(f" {shown(file.path)}: {file.error}." for file in indexed.report.failed) if quiet else ""
+        raise ConfigurationError(f"None of these files could be indexed, so there is nothing to ask.{reasons}")
+    return indexed
 
 
-def bring_in(
-    library: Library, bar: ProgressBar, store_id: str, paths: Sequence[Path], *, only_these: bool, quiet: bool
-) -> Indexed:
-    """Make a store hold the files of these paths.
+def bring_in(library: Library, bar: ProgressBar, store: str | None, paths: Sequence[Path], *, quiet: bool) -> Indexed:
+    """Make the store of this name, or else the one of these paths alone, hold the files of the paths.
+
+    What is gone from the folders among the paths goes. A store that would be left without a file is not kept; then the
+    store's id is empty.
 
     Raises:
         ConfigurationError: there is no file that could be indexed.
     """
     found = find_files(paths)
-    if not found.files:
-        passed = f"; {count(found.n_passed_over, 'file')} of other kinds" if found.n_passed_over else ""
-        raise ConfigurationError(f"No file that can be indexed was found{passed}.")
-    with bar:
-        report = library.sync(store_id, [identify(file) for file in found.files], bar, only_these=only_these)
-    indexed = Indexed(store_id, report, bar.elapsed_s)
+    with waiting("reading the files …", quiet=quiet):
+        files, failed = _identify(found)
+    store_id = _store(library, store, paths, create=bool(files))
+    report = SyncReport("")
+    if store_id is not None:
+        folders = [path.expanduser().absolute() for path in paths if path.is_dir()]
+        try:
+            with bar:
+                report = library.sync(store_id, files, bar, only_these=store is None, folders=folders)
+        finally:
+            is_empty = library.drop_if_empty(store_id)
+        store_id = None if is_empty else store_id
+    report.failed[:0] = failed
+    report.skipped = found.skipped
+    if not files and not report.failed and not report.n_removed:
+        skipped = f"; {describe_skipped(found.skipped)}" if found.skipped else ""
+        raise ConfigurationError(f"No file that can be indexed was found{skipped}.")
+    indexed = Indexed(store_id or "", report, bar.elapsed_s)
     if not quiet:
         print_report(err(), report, indexed.elapsed_s)
     return indexed
+
+
+def _store(library: Library, name: str | None, paths: Sequence[Path], *, create: bool) -> str | None:
+    if name is not None:
+        return library.named(name, create=create)
+    return library.for_paths(paths) if create else library.known_for_paths(paths)
+
+
+def _identify(found: Found) -> tuple[list[LocalFile], list[Held]]:
+    """Read the files for their hashes; give those that can be read, and those that were refused or cannot."""
+    files = []
+    failed = [Held("", written(path), "", "failed", reason) for path, reason in found.refused.items()]
+    for path in found.files:
+        try:
+            files.append(identify(path))
+        except OSError as error:
+            failed.append(Held("", written(path), "", "failed", error.strerror or str(error)))
+    return files, failed

@@ -1,6 +1,9 @@
 """What people and programs see: text on stdout, everything else on stderr, colours only on a terminal."""
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
@@ -22,6 +25,15 @@ _THEME: Final = Theme(
 )
 
 
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, what turns the direction of writing, and halves of characters."""
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """Write what a terminal would obey, or could not show, as an escape, but the characters of `keep`."""
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
 def out() -> Console:
     """Give the console of stdout; piped text is not wrapped, so that programs read whole lines."""
     return _console(stderr=False)
@@ -30,6 +42,17 @@ def out() -> Console:
 def err() -> Console:
     """Give the console of stderr."""
     return _console(stderr=True)
+
+
+@contextmanager
+def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show on a terminal what is being waited for, as long as it lasts."""
+    console = err()
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def print_json(document: Any) -> None:
@@ -42,6 +65,13 @@ def print_json(document: Any) -> None:
 def count(n: int, noun: str) -> str:
     """Write a number with its noun: `1 file`, `2,000 files`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        code -= 0xDC00
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 def _console(*, stderr: bool) -> Console:

@@ -55,7 +55,8 @@ def test_a_question_is_answered_with_the_file_and_the_sentence(
     assert f"  [1] {papers}/lighthouse.md\n      “The keeper trims the wick every four hours.”\n" in out
     assert err.startswith("2 files indexed, ")
     assert "1 with the same content as another" in err
-    assert "--model ollama/llama3.2" in err
+    assert "--model" not in err
+    assert "tokens/s" not in err
     assert "\x1b" not in out + err
 
 
@@ -70,13 +71,14 @@ def test_what_did_not_change_is_not_indexed_again_and_what_changed_is(
     (papers / "harbour.txt").write_text(HARBOUR.replace("three", "seven"), encoding="utf-8")
     third = document(capfd, *ask)
     (papers / "harbour.txt").unlink()
-    fourth = document(capfd, *ask)
+    fourth = document(capfd, *ask, code=4)
 
     assert (len(first["files"]["indexed"]), first["files"]["duplicates"]) == (2, 1)
     assert (second["files"]["indexed"], second["files"]["unchanged"]) == ([], 2)
     assert third["files"]["indexed"] == [str(papers / "harbour.txt")]
     assert "three crowns" in first["citations"][0]["quote"]
     assert "seven crowns" in third["citations"][0]["quote"]
+    assert (third["found"], fourth["found"]) == (True, False)
     assert {citation["file"] for citation in fourth["citations"]} <= {"lighthouse.md"}
     assert "crowns" not in fourth["answer"]
 
@@ -87,7 +89,7 @@ def test_an_answer_comes_only_from_the_files_that_were_named(
     question = "How often does the keeper trim the wick?"
     both = document(capfd, "ask", "--home", home, str(papers), question)
 
-    one = document(capfd, "ask", "--home", home, str(papers / "harbour.txt"), question)
+    one = document(capfd, "ask", "--home", home, str(papers / "harbour.txt"), question, code=4)
 
     assert "keeper trims" in both["answer"]
     assert one["searches"][0]["files"] == ["harbour.txt"]
@@ -111,6 +113,8 @@ def test_added_files_are_searched_listed_and_forgotten(
     added = document(capfd, "add", "--home", home, "--store", "sea", str(papers))
     found = document(capfd, "search", "--home", home, "--store", "sea", "--limit", "1", "who trims the wick")
     listed = document(capfd, "files", "--home", home)
+    assert run(["files", "--home", home, "--forget", str(papers / "harbour.txt")]) == 0
+    fewer = document(capfd, "files", "--home", home)
     assert run(["files", "--home", home, "--forget", "sea"]) == 0
     empty = document(capfd, "files", "--home", home)
 
@@ -121,6 +125,7 @@ def test_added_files_are_searched_listed_and_forgotten(
     assert result["end_index"] - result["start_index"] == len(result["text"])
     assert 0 < result["score"] <= 1
     assert [(s["name"], len(s["files"])) for s in listed["stores"]] == [("sea", 2)]
+    assert [[Path(file["path"]).name for file in s["files"]] for s in fewer["stores"]] == [["lighthouse.md"]]
     assert empty == {"stores": []}
 
 
@@ -140,7 +145,7 @@ def test_a_file_that_cannot_be_indexed_is_named_and_the_others_are_used(
 def test_nothing_to_ask_is_an_error_that_says_what_to_do(home: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["ask", "--home", home, "Anything?"]) == 1
 
-    assert "Error: Nothing is indexed yet." in capfd.readouterr().err
+    assert "Error: Nothing is indexed yet in the store 'default'." in capfd.readouterr().err
 
 
 def test_a_folder_without_documents_is_an_error(home: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +154,7 @@ def test_a_folder_without_documents_is_an_error(home: str, tmp_path: Path, capfd
 
     assert run(["add", "--home", home, str(tmp_path / "photos")]) == 1
 
-    assert "No file that can be indexed was found; 1 file of other kinds." in capfd.readouterr().err
+    assert "No file that can be indexed was found; 1 skipped (.jpeg)." in capfd.readouterr().err
 
 
 def test_a_model_behind_a_url_writes_the_answer(
@@ -180,7 +185,8 @@ def test_a_model_that_does_not_answer_is_one_clear_message(
 
     _, err = capfd.readouterr()
     assert code == 1
-    assert f"No model server answers at {url}" in err
+    assert err.startswith(f"Error: No model server answers at {url}")
+    assert not Path(home).exists()
     assert "Traceback" not in err
 
 
@@ -205,24 +211,33 @@ def test_a_chat_keeps_its_thread(
     assert said == ["When is the lamp lit?", "It is lit at dusk.", "By whom?"]
 
 
-def test_ctrl_c_ends_with_130_and_leaves_nothing_half_done(
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     home: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    big = tmp_path / "big.txt"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/small.txt").write_text(HARBOUR, encoding="utf-8")
+    assert run(["add", "--home", home, str(tmp_path / "docs")]) == 0
+    big = tmp_path / "docs/big.txt"
     big.write_text("\n".join(f"Line {n} tells of ship {n * 7}." for n in range(60_000)), encoding="utf-8")
     command = [sys.executable, "-m", "localassist", "-v", "add", "--home", home, str(big)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as adding:
         assert adding.stderr is not None
         for line in adding.stderr:
-            if "file_batches" in line:
+            assert "HTTP Request" not in line
+            if "queued to be indexed" in line:
                 break
         adding.send_signal(signal.SIGINT)
         _, err = adding.communicate(timeout=30)
 
     assert adding.returncode == 130
-    assert err.rstrip().endswith("Interrupted.")
+    assert err.rstrip().endswith("Interrupted. Nothing is indexed yet; the same command goes on from there.")
     assert "Traceback" not in err
-    assert document(capfd, "files", "--home", home)["stores"] == [{"name": "default", "files": []}]
+    big.write_text(LIGHTHOUSE, encoding="utf-8")
+    assert [f["path"] for s in document(capfd, "files", "--home", home)["stores"] for f in s["files"]] == [
+        str(tmp_path / "docs/small.txt")
+    ]
+    again = document(capfd, "add", "--home", home, str(tmp_path / "docs"))
+    assert ([f["path"] for f in again["indexed"]], again["unchanged"]) == ([str(big)], 1)
 
 
 def test_the_doctor_finds_everything_well_and_the_offline_trial_touches_no_network(
@@ -283,11 +298,16 @@ def test_colours_and_bars_are_for_terminals_and_no_color_is_heeded(home: str, pa
         words = ["/usr/bin/script", "-qec", command, "/dev/null"]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
+        assert "\r\n\r\n\r\n" not in done.stdout
         return done.stdout
 
     first, coloured, plain = on_a_terminal(), on_a_terminal(), on_a_terminal(NO_COLOR="1")
 
+    assert "starting …" in first
     assert "Indexing" in first
+    assert "--model ollama/llama3.2" in first
+    assert "--model ollama/llama3.2" not in coloured
+    assert "--model puts a language model behind the answers." in coloured
     assert "\x1b[1;36m[1]" in coloured
     assert "36m" not in plain
     assert "[1]" in plain

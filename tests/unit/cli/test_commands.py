@@ -34,12 +34,53 @@ def test_the_question_stands_last_behind_the_paths(tmp_path: Path) -> None:
         (["What", "is", "it?"], "needs quotation marks"),
         (["What is it?", __file__], "The question stands last"),
         ([__file__], "Which question"),
+        (["tests"], "Which question\\? 'tests' is a folder"),
+        (["tests", "localassist"], "'localassist' is a folder"),
         ([__file__, "  "], "Which question"),
     ],
 )
 def test_a_question_that_is_none_is_wrong_use(arguments: list[str], message: str) -> None:
     with pytest.raises(click.UsageError, match=message):
         split(arguments, "question")
+
+
+def test_a_word_may_be_searched_for_though_a_folder_has_its_name() -> None:
+    assert split(["tests"], "query") == ([], "tests")
+
+
+def test_an_option_before_its_command_is_told_where_it_belongs(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "ask", "What?"]) == 2
+    assert run(["--wings", "ask", "What?"]) == 2
+
+    err = capfd.readouterr().err
+    assert "--json belongs behind the command: localassist ask --json …" in err
+    assert "--wings belongs" not in err
+
+
+def test_everything_is_forgotten_only_by_one_who_says_yes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home = str(tmp_path / "home")
+    (tmp_path / "a.md").write_text("The keeper trims the wick.", encoding="utf-8")
+    assert run(["add", "--home", home, str(tmp_path / "a.md")]) == 0
+
+    assert run(["files", "--home", home, "--forget-all"]) == 2
+    assert run(["files", "--home", home]) == 0
+    kept, err = capfd.readouterr()
+    assert run(["files", "--home", home, "--forget-all", "--yes"]) == 0
+
+    assert "add --yes" in err
+    assert "a.md\t" in kept
+    assert "Forgot 1 store with 1 file." in capfd.readouterr().err
+
+
+def test_what_to_forget_must_be_said_and_be_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home = str(tmp_path / "home")
+
+    assert run(["files", "--home", home, "--forget"]) == 2
+    assert run(["files", "--home", home, "--forget", "recipes"]) == 1
+
+    err = capfd.readouterr().err
+    assert "Forget what?" in err
+    assert "Nothing that is indexed has the name 'recipes'" in err
 
 
 def test_an_unknown_command_and_an_unknown_option_are_wrong_use(capfd: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,31 @@ def test_files_that_are_not_asked_about_stay_with_add_and_go_with_ask() -> None:
     assert names(plan([local("/docs/a", "one")], files, only_these=True))[0] == ["/docs/b"]
 
 
+def test_an_earlier_failure_that_is_not_asked_about_stays_and_is_no_removal() -> None:
+    failed = held("/docs/broken", "one", "failed")
+
+    other = plan([local("/docs/a", "two")], [failed], only_these=False)
+    same = plan([local("/docs/broken", "one")], [failed], only_these=False)
+    twin = plan([local("/docs/twin", "one")], [failed], only_these=False)
+
+    assert (names(other)[0], other.n_removed) == ([], 0)
+    assert (names(same)[0], same.n_removed) == (["/docs/broken"], 0)
+    assert names(twin)[1] == ["/docs/twin"]
+
+
+def test_what_is_gone_is_removed_and_counted_and_a_twin_takes_its_place() -> None:
+    todo = plan([local("/docs/b", "one")], [held("/docs/a", "one")], only_these=False, gone={"/docs/a"})
+
+    assert names(todo) == (["/docs/a"], ["/docs/b"], [])
+    assert todo.n_removed == 1
+
+
+def test_a_file_that_is_there_is_not_removed_though_its_name_seems_gone() -> None:
+    todo = plan([local("/docs/a", "one")], [held("/docs/a", "one")], only_these=False, gone={"/docs/a"})
+
+    assert names(todo) == ([], [], ["/docs/a"])
+
+
 @given(
     wanted=st.dictionaries(PATHS, CONTENTS, min_size=1),
     stored=st.dictionaries(PATHS, st.tuples(CONTENTS, st.sampled_from(["completed", "failed"]))),

@@ -105,13 +105,17 @@ def test_a_bar_without_a_terminal_writes_nothing() -> None:
 def test_the_report_names_each_file_that_failed_and_why() -> None:
     file = io.StringIO()
     failed = Held("file-2", "/docs/broken.pdf", "two", "failed", "It is encrypted.")
-    report = SyncReport("vs_1", added=[done("file-1", n_pages=2)], failed=[failed], n_kept=4, n_duplicates=1)
+    pages = Held("file-1", "/docs/a.pdf", "one", "completed", n_pages=2, n_tokens=600)
+    slides = Held("file-3", "/docs/a.pptx", "three", "completed", n_pages=7, n_tokens=400)
+    report = SyncReport("vs_1", added=[pages, slides], failed=[failed], n_kept=4, n_duplicates=1, n_removed=2)
+    report.skipped = {".png": 1}
 
     print_report(Console(file=file, width=200), report, 2.0)
 
     first, second = file.getvalue().splitlines()
     assert first == (
-        "1 file indexed, 2 pages, 1,000 tokens in 2.0 s, 500 tokens/s; 4 unchanged; 1 with the same content as another"
+        "2 files indexed, 2 PDF pages, 1,000 tokens in 2.0 s; 4 unchanged; 1 with the same content as another; "
+        "2 removed; 1 skipped (.png)"
     )
     assert second == "/docs/broken.pdf: It is encrypted."
 
