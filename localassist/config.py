@@ -320,7 +320,9 @@ def _explain_one(problem: Any) -> str:
     if not example and known is not None and known.default is not None:
         example = f"{place[-1]} = {json.dumps(known.default, default=str)}"
     where = f"set by {_PREFIX}{'__'.join(place).upper()}, an option or the settings file"
-    return f"{name} = {problem['input']!r} {words} ({where}).{f' Example: {example}' if example else ''}"
+    given = problem["input"]
+    shown = repr(str(given) if isinstance(given, Path) else given)
+    return f"{name} = {shown} {words} ({where}).{f' Example: {example}' if example else ''}"
 
 
 def _did_you_mean(name: str, known: Collection[str], *, prefix: str = "") -> str:

@@ -1,8 +1,11 @@
 """`localassist doctor`: what works here, what is missing, and the command that mends it."""
 
+import errno
+import importlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import socket
 import subprocess
@@ -11,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -24,7 +28,8 @@ from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_set
 from localassist.cli.terminal import err, out, print_json
 from localassist.cli.trial import Trial, run_trial
 from localassist.config import EXTRACTIVE, Settings, settings_file
-from localassist.errors import ConfigurationError
+from localassist.egress import Egress
+from localassist.errors import ConfigurationError, MissingDependencyError
 from localassist.retrieval.catalogue import Catalogue
 
 HELP = """Say what works here, what is missing, and the command that mends it.
@@ -39,6 +44,8 @@ _SIGNS: Final = {"ok": ("✓", "good"), "note": ("–", "warn"), "broken": ("✗
 _MIN_FREE_BYTES: Final = 1 << 30
 _TRIAL_TIMEOUT_S: Final = 180
 _MODEL_TIMEOUT_S: Final = 3.0
+_OTHER_HOST: Final = "localassist serve --host 127.0.0.1, or 0.0.0.0 for every network"
+_POSTGRES_PORT: Final = 5432
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,25 @@ class Check:
     mend: str = ""
 
 
+_NOT_TRIED: Final = Check("main job", "note", "not tried: there is no embedding model to try it with")
+
+
 @click.command(help=HELP)
 @click.option("--offline", is_flag=True, help="Prove that nothing would be fetched.")
 @settings_options(*HOME, *MODEL, *EMBEDDER)
 @json_option
 def doctor(*, offline: bool, as_json: bool, **given: Any) -> int:
     """Look at everything and say what was found; see `HELP`."""
-    settings = load_settings(given)
+    try:
+        settings = load_settings(given)
+    except ConfigurationError as error:
+        return _end([Check("settings", "broken", str(error))], as_json=as_json)
     with err().status("Trying the main job …") if err().is_terminal and not as_json else nullcontext():
         checks = [check_offline()] if offline else check_everything(settings, given)
+    return _end(checks, as_json=as_json)
+
+
+def _end(checks: list[Check], *, as_json: bool) -> int:
     if as_json:
         print_json({"version": __version__, "checks": [asdict(check) for check in checks]})
     else:
@@ -70,13 +87,14 @@ def doctor(*, offline: bool, as_json: bool, **given: Any) -> int:
 def check_everything(settings: Settings, given: dict[str, Any]) -> list[Check]:
     """Look at everything that the settings ask for."""
     options = {name: given[name] for name in EMBEDDER if given.get(name) is not None}
+    embedder = check_embedder(settings)
     return [
         check_python(),
         Check("settings", "ok", f"read from {settings_file()}" if settings_file() else "defaults and environment"),
         check_home(settings.home),
         check_database(settings),
-        check_embedder(settings),
-        check_trial(run_trial(**options)),
+        embedder,
+        check_trial(run_trial(**options)) if embedder.state != "broken" else _NOT_TRIED,
         check_model(settings),
         check_port(settings),
         *check_extras(settings),
@@ -105,25 +123,36 @@ def check_home(home: Path) -> Check:
 
 def check_database(settings: Settings) -> Check:
     """Look whether the database of the settings can be used."""
+    path = settings.sqlite_path
     if settings.database_url is None:
-        size = settings.sqlite_path.stat().st_size if settings.sqlite_path.is_file() else 0
-        return Check("database", "ok", f"SQLite, {size / (1 << 20):,.1f} MiB in {settings.sqlite_path}")
-    if importlib.util.find_spec("psycopg") is None:
-        return Check("database", "broken", "PostgreSQL's driver is missing", "pip install 'localassist[postgres]'")
-    from_url = httpx.URL(settings.database_url)
+        if not path.is_file():
+            return Check("database", "note", f"SQLite in {path}, made when first used")
+        return Check("database", "ok", f"SQLite, {path.stat().st_size / (1 << 20):,.1f} MiB in {path}")
+    database = importlib.import_module("localassist.store.database")
     try:
-        socket.create_connection((from_url.host or "localhost", from_url.port or 5432), timeout=3).close()
+        where = database.Database(settings.database_url).where
+    except (ConfigurationError, MissingDependencyError) as error:
+        mend = install_command("postgres") if isinstance(error, MissingDependencyError) else ""
+        return Check("database", "broken", str(error), mend)
+    url = urlsplit(settings.database_url)
+    if url.scheme == "sqlite":
+        return Check("database", "ok", f"SQLite in {where}")
+    host, port = url.hostname or "localhost", url.port or _POSTGRES_PORT
+    try:
+        socket.create_connection((host, port), timeout=3).close()
     except OSError as error:
-        detail = f"PostgreSQL at {from_url.host}:{from_url.port or 5432} does not answer: {error}"
+        detail = f"PostgreSQL at {host}:{port} does not answer: {error}"
         return Check("database", "broken", detail, "Start it, or correct --database-url")
-    return Check("database", "ok", f"PostgreSQL at {from_url.host}:{from_url.port or 5432} answers")
+    return Check("database", "ok", f"PostgreSQL at {host}:{port} answers")
 
 
 def check_embedder(settings: Settings) -> Check:
     """Look whether the embedding model's files are here and the right ones."""
-    if settings.embedder.startswith("remote:"):
-        return Check("embedding", "note", f"{settings.embedder} at {settings.embedder_base_url}: texts are sent there")
     try:
+        importlib.import_module("localassist.wiring.checks").check_embedder(settings)
+        if settings.embedder.startswith("remote:"):
+            where = settings.embedder_base_url or "its provider"
+            return Check("embedding", "note", f"{settings.embedder} at {where}: texts are sent there")
         model = Catalogue([settings.models_folder] if settings.models_folder else []).open(settings.embedder)
     except ConfigurationError as error:
         return Check("embedding", "broken", str(error), "localassist models --verify")
@@ -144,6 +173,10 @@ def check_model(settings: Settings) -> Check:
     if settings.model == EXTRACTIVE:
         mend = "localassist serve --model ollama/llama3.2, or --model NAME --model-base-url URL"
         return Check("language model", "note", "none: answers are quotations", mend)
+    try:
+        importlib.import_module("localassist.wiring.checks").check_models(settings)
+    except ConfigurationError as error:
+        return Check("language model", "broken", str(error))
     if settings.model_base_url is None:
         return Check("language model", "note", f"{settings.model} through litellm; not contacted now")
     url = settings.model_base_url.rstrip("/") + "/models"
@@ -153,7 +186,8 @@ def check_model(settings: Settings) -> Check:
         answer.raise_for_status()
         names = [str(item.get("id")) for item in answer.json().get("data", [])]
     except (httpx.HTTPError, ValueError, AttributeError) as error:
-        detail = f"{url} does not answer as it should: {str(error).splitlines()[0] if str(error) else error!r}"
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        detail = f"{url} does not answer as it should: {words}"
         return Check("language model", "broken", detail, "Start the model server, or correct --model-base-url")
     if names and settings.model not in names:
         detail = f"{url} answers, but does not list {settings.model!r}"
@@ -169,6 +203,8 @@ def check_port(settings: Settings) -> Check:
         try:
             listener.bind((settings.host, settings.port))
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+                return Check("port", "broken", f"{settings.host} is not an address of this machine", _OTHER_HOST)
             detail = f"{settings.host}:{settings.port} is not free ({error.strerror}): is it being served already?"
             return Check("port", "note", detail, "localassist serve --port 0 takes a free one")
     return Check("port", "ok", f"{settings.host}:{settings.port} is free for `localassist serve`")
@@ -184,12 +220,21 @@ def check_extras(settings: Settings) -> list[Check]:
         if importlib.util.find_spec(module) is not None:
             extras.append(Check(extra, "ok", f"installed: {purpose}"))
         else:
-            extras.append(Check(extra, "note", f"not installed: {purpose}", f"pip install 'localassist[{extra}]'"))
-    public = [host for host in settings.allow_hosts if not host.startswith(("127.", "localhost", "::1"))]
-    told = f"only this machine{''.join(f', {host}' for host in public)}"
-    if settings.model_base_url:
-        told += f", and {httpx.URL(settings.model_base_url).host}"
+            extras.append(Check(extra, "note", f"not installed: {purpose}", install_command(extra)))
+    this_machine = Egress()
+    urls = (settings.model_base_url, settings.embedder_base_url, *(m.base_url for m in settings.models.values()))
+    named = [*settings.allow_hosts, *(urlsplit(url).hostname or url for url in urls if url)]
+    public = list(dict.fromkeys(host for host in named if not this_machine.allows(host)))
+    told = " and ".join(part for part in ("only this machine", ", ".join(public)) if part)
     return [*extras, Check("privacy", "ok", f"contacts {told}", "localassist doctor --offline proves it")]
+
+
+def install_command(extra: str) -> str:
+    """Give the command that installs what is optional: from the checkout that this is, if it is one."""
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return f"cd {shlex.quote(str(checkout))} && {shlex.quote(sys.executable)} -m pip install '.[{extra}]'"
+    return f"{shlex.quote(sys.executable)} -m pip install '.[{extra}]', in a checkout of localassist {__version__}"
 
 
 def check_offline() -> Check:

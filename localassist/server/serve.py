@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -17,6 +18,8 @@ from localassist.server.app import build_app
 from localassist.wiring import Engine
 
 logger = logging.getLogger(__name__)
+
+_OTHER_HOST: Final = "Choose another with --host: 127.0.0.1 for this machine alone, 0.0.0.0 for every network."
 
 _GRACE_S: Final = 5
 """How long open streams may go on when the server ends."""
@@ -119,13 +122,15 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigurationError(f"{host!r} is not an address of this machine: {error}.") from error
+        raise ConfigurationError(f"{host!r} is not an address of this machine: {error}. {_OTHER_HOST}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigurationError(f"{host} is not an address of this machine. {_OTHER_HOST}") from error
         raise ConfigurationError(
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port (0 takes a free one)."
         ) from error

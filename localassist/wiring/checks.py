@@ -43,11 +43,35 @@ def check_names(settings: Settings) -> None:
     Raises:
         ConfigurationError: the name of a model leads nowhere.
     """
+    check_models(settings)
+    check_embedder(settings)
+
+
+def check_models(settings: Settings) -> None:
+    """Let settings pass whose language models can be called.
+
+    Raises:
+        ConfigurationError: the name of one leads nowhere.
+    """
     default = ModelSettings(model=settings.model, base_url=settings.model_base_url, adapter=settings.adapter)
     _check_model(default, "--model-base-url URL")
     for name, model in settings.models.items():
         _check_model(model, f"base_url under [models.{name}]")
-    _check_embedder(settings)
+
+
+def check_embedder(settings: Settings) -> None:
+    """Let settings pass whose embedding model is here, or has an address.
+
+    Raises:
+        ConfigurationError: its name leads nowhere.
+    """
+    if settings.embedder == Settings.model_fields["embedder"].default:
+        return  # it ships
+    kind, colon, name = settings.embedder.partition(":")
+    if kind == "remote" and colon:
+        _check_remote_embedder(name, settings.embedder_base_url)
+    else:
+        _must_be_here(settings)
 
 
 def _check_model(model: ModelSettings, url_option: str) -> None:
@@ -74,16 +98,6 @@ def _check_model(model: ModelSettings, url_option: str) -> None:
         f"{url_option}; for Ollama, write ollama/{name if not slash else 'NAME'}; for another provider, put it before "
         "the name: openai/NAME, anthropic/NAME, gemini/NAME."
     )
-
-
-def _check_embedder(settings: Settings) -> None:
-    if settings.embedder == Settings.model_fields["embedder"].default:
-        return  # it ships
-    kind, colon, name = settings.embedder.partition(":")
-    if kind == "remote" and colon:
-        _check_remote_embedder(name, settings.embedder_base_url)
-        return
-    _must_be_here(settings)
 
 
 def _check_remote_embedder(name: str, url: str | None) -> None:

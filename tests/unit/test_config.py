@@ -103,6 +103,7 @@ def test_what_a_model_lacks_and_what_is_misspelt_is_told_without_its_key() -> No
         ({"embedder_base_url": "ftp://127.0.0.1"}, "is not a URL that begins with http:// or https://"),
         ({"models": {"x": {"model": "m", "base_url": "http://"}}}, "is not a URL that begins with http://"),
         ({"models_folder": "/nope"}, "models_folder = '/nope' is not a folder"),
+        ({"models_folder": Path("/nope")}, "models_folder = '/nope' is not a folder"),
         ({"allow_hosts": ["http://x.example/foo"]}, "give its host alone: x.example"),
         ({"model_base_url": "http://127.0.0.1:1/v1"}, "no model is named"),
         ({"allow_hosts": 5}, "is not a list (set by LOCALASSIST_ALLOW_HOSTS, an option or the settings file). Example"),
