@@ -58,7 +58,7 @@ $(VENV)/bin/python:
 		echo "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(CORE): pyproject.toml | $(VENV)/bin/python
-	@echo "Installing localassist into $(VENV) (once; about a minute) …"
+	@echo "Installing localassist into $(VENV) (once; about 480 MB, one to three minutes) …"
 	@$(PIP) install --quiet --editable .
 	@touch $@
 

@@ -3,7 +3,6 @@
 Each line that begins with `$` is a command that you can type; only the hint at its end is left for the last words.
 """
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +26,9 @@ The same for programs written for the Assistants API:  localassist serve --model
 
 
 def main() -> int:
-    """Ask the three questions; the first one indexes the documents."""
-    shutil.rmtree(HOME, ignore_errors=True)
+    """Ask the three questions; the first one indexes the documents, unless that was done before."""
+    known = "were indexed before" if HOME.exists() else "are indexed first: some seconds"
+    print(f"The documents of examples/documents {known}. What is kept of them lies in {HOME.name}/.", flush=True)
     for question in QUESTIONS:
         words = ["ask", "--home", HOME.name, "examples/documents", question]
         print("\n$ localassist " + " ".join(words[:-1]) + f' "{question}"', flush=True)
