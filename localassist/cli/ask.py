@@ -15,7 +15,7 @@ from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_set
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import Indexed, index, split
-from localassist.cli.terminal import err, out, plain, print_json
+from localassist.cli.terminal import count, err, out, plain, print_json
 
 HELP = """Answer a question from files, with citations.
 
@@ -74,7 +74,7 @@ def show_search(search: Searched) -> None:
     """Say what was looked for, and where it was found."""
     queries = " · ".join(f"“{plain(query)}”" for query in search.queries)
     files = ", ".join(plain(file) for file in search.files[:3]) + (" …" if len(search.files) > 3 else "")
-    found = f"{search.n_passages} passages in {files}" if search.n_passages else "nothing found"
+    found = f"{count(search.n_passages, 'passage')} in {files}" if search.n_passages else "nothing found"
     err().print(Text(f"Searched {queries}: {found}\n", style="faint"))
 
 

@@ -2,9 +2,8 @@
 
 import readline  # noqa: F401 - being loaded, it gives `input` line editing and a history
 import sys
-import termios
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from localassist.cli.options import EMBEDDER, HOME, MODEL, load_settings, settin
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import index
-from localassist.cli.terminal import count, err, out, plain
+from localassist.cli.terminal import count, err, out, plain, without_echo
 
 if TYPE_CHECKING:
     from localassist.local import OpenAI
@@ -132,7 +131,7 @@ def _talk(conversation: Conversation, paths: dict[str, str]) -> None:
     for line in _lines():
         reader, flow = Reader(paths), Flow(out())
         try:
-            with _without_echo(), closing(conversation.say(line, reader)) as pieces:
+            with without_echo(sys.stdin), closing(conversation.say(line, reader)) as pieces:
                 for piece in pieces:
                     match piece:
                         case Said():
@@ -179,19 +178,3 @@ def _prompting() -> Callable[[], str]:
             return "\n"
 
     return read
-
-
-@contextmanager
-def _without_echo() -> Iterator[None]:
-    """Keep what is typed during an answer out of it; the next prompt takes it up."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    quiet = termios.tcgetattr(sys.stdin)
-    quiet[3] &= ~termios.ECHO
-    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

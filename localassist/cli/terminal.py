@@ -2,9 +2,10 @@
 
 import re
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import orjson
 from rich.console import Console
@@ -53,6 +54,22 @@ def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
         return
     with console.status(what):
         yield
+
+
+@contextmanager
+def without_echo(terminal: TextIO) -> Iterator[None]:
+    """Keep what is typed meanwhile out of the output; whoever reads next takes it up. No terminal: do nothing."""
+    if not terminal.isatty():
+        yield
+        return
+    before = termios.tcgetattr(terminal)
+    quiet = termios.tcgetattr(terminal)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 def print_json(document: Any) -> None:

@@ -199,7 +199,7 @@ def test_a_chat_keeps_its_thread(
 
     done = subprocess.run(
         command,
-        input="When is the lamp lit?\n\nBy whom?\n/exit\nnever said\n",
+        input="/help\nWhen is the lamp lit?\n\n/hlep\nBy whom?\n/exit\nnever said\n",
         capture_output=True,
         text=True,
         check=True,
@@ -207,6 +207,9 @@ def test_a_chat_keeps_its_thread(
 
     assert done.stdout.split() == ["It", "is", "lit", "at", "dusk.", "By", "the", "keeper."]
     assert "localassist chat --thread thread_" in done.stderr
+    assert "2 files · model scripted · /help for help, /exit leaves" in done.stderr
+    assert "Ctrl-C  stop an answer" in done.stderr
+    assert "There is no command /hlep" in done.stderr
     said = [message["content"] for message in model_server.requests[-1].body["messages"] if message["role"] != "system"]
     assert said == ["When is the lamp lit?", "It is lit at dusk.", "By whom?"]
 

@@ -1,12 +1,17 @@
 """What people see, and what a terminal must not obey."""
 
+import contextlib
+import io
+import os
+import pty
+import termios
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.cli.answers import clipped
-from localassist.cli.terminal import plain
+from localassist.cli.terminal import plain, without_echo
 
 
 @given(text=st.text(st.characters(codec=None)))
@@ -25,3 +30,20 @@ def test_escapes_are_readable_and_line_ends_can_be_kept() -> None:
     assert plain("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
     assert plain("a\nb\x07", keep="\n") == "a\nb\\x07"
     assert plain("latin\udce9") == "latin\\xe9"
+
+
+def test_what_is_typed_during_an_answer_is_not_echoed_and_not_lost() -> None:
+    keyboard, end = pty.openpty()
+    with os.fdopen(end, encoding="utf-8") as terminal:
+        with contextlib.suppress(KeyboardInterrupt), without_echo(terminal):
+            assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+            os.write(keyboard, b"next question\n")
+            raise KeyboardInterrupt
+        assert termios.tcgetattr(terminal)[3] & termios.ECHO
+        assert terminal.readline() == "next question\n"
+    os.close(keyboard)
+
+
+def test_without_a_terminal_there_is_no_echo_to_turn_off() -> None:
+    with without_echo(io.StringIO("a line\n")):
+        pass
