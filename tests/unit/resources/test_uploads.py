@@ -224,11 +224,16 @@ async def test_of_two_that_complete_at_once_one_makes_the_file(uploads: Uploads,
     assert len(blobs_in(world)) == 1
 
 
-async def test_an_upload_that_is_cancelled_while_it_is_joined_leaves_nothing(world: World) -> None:
+@pytest.mark.parametrize("parts_were_read", [False, True])
+async def test_an_upload_that_is_cancelled_while_it_is_joined_leaves_nothing(
+    world: World, *, parts_were_read: bool
+) -> None:
     class Slow(Blobs):
         async def write(self, chunks: AsyncIterator[bytes], *, max_bytes: int) -> tuple[str, int]:
             if max_bytes == 6:
+                read = [chunk async for chunk in chunks] if parts_were_read else None
                 await uploads.cancel(upload_id)
+                chunks = chunks if read is None else pieces(*read)
             return await super().write(chunks, max_bytes=max_bytes)
 
     uploads = Uploads(db=world.db, blobs=Slow(world.home / "files"), max_part_bytes=100)
