@@ -9,6 +9,7 @@ would cost a disk's sync for every event of every run.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,7 +108,7 @@ class Database:
         """
         try:
             if self._sqlite and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_file(Path(self._url.database))
             with self._read_engine.begin() as conn:
                 current = versions.read(conn)
             if current == versions.HEAD:
@@ -200,6 +201,12 @@ class Database:
             raw.cursor().execute("PRAGMA journal_mode=WAL")
         finally:
             raw.close()
+
+
+def _make_file(path: Path) -> None:
+    """Make a new database readable for its owner alone; SQLite gives the files beside it the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _parse(url: str) -> URL:

@@ -204,3 +204,14 @@ async def test_a_thread_with_many_messages_is_listed_through_an_index(database: 
         assert index in shown
     assert "Sort" not in shown
     assert "TEMP B-TREE" not in shown
+
+
+async def test_the_file_of_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
+    db = Database.sqlite(tmp_path / "a.db")
+    db.migrate()
+    await db.write(lambda conn: conn.exec_driver_sql("CREATE TABLE t (x INTEGER)"))
+
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("a.db", "a.db-wal")}
+
+    await db.close()
+    assert set(modes.values()) == {0o600}
