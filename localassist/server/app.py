@@ -25,6 +25,8 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
     """Give the HTTP door of `engine`, which must have been started. Every path is served with and without `/v1`."""
     app = Starlette(
         routes=[
+            Route("/", _welcome, methods=["GET"]),
+            Route("/v1", _welcome, methods=["GET"]),
             Route("/health", _health, methods=["GET"]),
             *v1.routes(engine),
             *assistants.routes(engine),
@@ -45,6 +47,19 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+async def _welcome(request: Request) -> Response:
+    """Say what this is to whoever opens the address in a browser."""
+    return answer(
+        {
+            "name": "localassist",
+            "version": __version__,
+            "what": "The Assistants API on this machine, for programs; there is no page to look at.",
+            "base_url": str(request.url.replace(path="/v1", query="")),
+            "try": ["GET /health", "GET /v1/models", "GET /v1/assistants"],
+        }
+    )
 
 
 async def _health(_request: Request) -> Response:

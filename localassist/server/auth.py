@@ -7,7 +7,7 @@ out, and no CORS header lets them in:
   page writes elsewhere. So is one that the browser itself marks as coming from another site (`Sec-Fetch-Site`).
 - While the server listens on loopback only, `Host` must name this machine; a foreign name that resolves to 127.0.0.1
   (DNS rebinding) is refused.
-- With `api_key` set, every request but `/health` must carry it.
+- With `api_key` set, every request must carry it, but those to `/health` and `/`, which tell nothing but the version.
 """
 
 import ipaddress
@@ -23,6 +23,8 @@ from localassist.server.errors import error_response
 
 IN_PROCESS_HOST: Final = "localassist.local"
 """The `Host` of requests that never touch a socket."""
+
+_OPEN_PATHS: Final = frozenset({"/", "/v1", "/v1/", "/health"})
 
 
 class ForbiddenError(APIError):
@@ -65,7 +67,7 @@ class Doorkeeper:
                 "Address it as 127.0.0.1 or localhost, or start it with --host to be reached under other names."
             )
         check_origin(headers, host)
-        if self._api_key is not None and path != "/health":
+        if self._api_key is not None and path not in _OPEN_PATHS:
             check_key(headers.get("authorization", ""), self._api_key)
 
 

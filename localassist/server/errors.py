@@ -85,7 +85,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 def _where_to(url: str) -> str:
     if "/v1/v1" in url:
         return "The base URL must end in one '/v1', not in two."
-    return f"localassist serves the Assistants API: {', '.join(_SERVED)}."
+    return (
+        f"This path is not part of localassist, which serves the Assistants API: {', '.join(_SERVED)}. "
+        "What is covered is listed in docs/coverage.md."
+    )
 
 
 def _methods_of(request: Request) -> set[str]:

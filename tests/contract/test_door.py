@@ -49,6 +49,14 @@ def test_health_needs_no_key(url: str) -> None:
     assert (status, json.loads(body)["status"]) == (200, "ok")
 
 
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/"])
+def test_a_browser_is_told_what_this_is_and_where_the_api_lives(url: str, path: str) -> None:
+    status, _, body = ask(url, "GET", path, Authorization="")
+
+    assert (status, json.loads(body)["name"]) == (200, "localassist")
+    assert json.loads(body)["base_url"] == f"{url}/v1"
+
+
 def test_every_path_is_served_with_and_without_v1(url: str) -> None:
     assert ask(url, "GET", "/v1/assistants")[0] == ask(url, "GET", "/assistants")[0] == 200
 

@@ -37,7 +37,9 @@ def test_an_unknown_path_and_a_wrong_method_have_the_apis_body(client: OpenAI) -
     unknown = refused(openai.NotFoundError, client.post, "/engines", cast_to=object)
     wrong = refused(openai.APIStatusError, client.delete, "/assistants", cast_to=object)
 
-    assert unknown["message"].startswith("Invalid URL (POST /v1/engines). localassist serves the Assistants API: /v1/a")
+    assert unknown["message"].startswith("Invalid URL (POST /v1/engines). This path is not part of localassist")
+    assert "/v1/assistants" in unknown["message"]
+    assert "docs/coverage.md" in unknown["message"]
     assert (wrong["code"], wrong["message"]) == (
         "method_not_supported",
         "Not allowed: DELETE /v1/assistants. This path takes GET, HEAD, POST.",
