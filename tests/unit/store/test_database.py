@@ -45,7 +45,9 @@ async def test_a_database_of_a_newer_version_is_refused_with_what_to_do(database
 
 def test_a_database_that_is_up_to_date_loads_no_migrations(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    Database.sqlite(path).migrate()
+    db = Database.sqlite(path)
+    db.migrate()
+    asyncio.run(db.close())
     code = (
         "import sys; from pathlib import Path; from localassist.store.database import Database\n"
         f"Database.sqlite(Path({str(path)!r})).migrate(); print('alembic' in sys.modules)"

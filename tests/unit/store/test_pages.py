@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,9 @@ class _UndoneError(Exception):
 @pytest.fixture(scope="module")
 def shared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages") / "pages.db"
-    Database.sqlite(path).migrate()
+    db = Database.sqlite(path)
+    db.migrate()
+    asyncio.run(db.close())
     return path
 
 
