@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from localassist.cli.escapes import plain
 from localassist.cli.paths import shown
-from localassist.cli.terminal import plain
 from localassist.config import EXTRACTIVE
 from localassist.errors import LocalAssistError
 from localassist.llm.languages import WORDINGS

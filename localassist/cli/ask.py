@@ -8,6 +8,7 @@ from rich.text import Text
 
 from localassist.cli.answers import Answer, Reader, Said, Searched, print_citations
 from localassist.cli.answers import ask as ask_once
+from localassist.cli.escapes import plain
 from localassist.cli.exits import DONE, NOTHING_FOUND, SOME_FILES_FAILED
 from localassist.cli.flow import Flow
 from localassist.cli.hints import check_model_server, hint_model
@@ -15,7 +16,7 @@ from localassist.cli.options import EMBEDDER, HOME, MODEL, json_option, load_set
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import Indexed, index, split
-from localassist.cli.terminal import count, err, out, plain, print_json
+from localassist.cli.terminal import count, err, out, print_json
 
 HELP = """Answer a question from files, with citations.
 

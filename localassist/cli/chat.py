@@ -12,6 +12,7 @@ from rich.text import Text
 
 from localassist.cli.answers import INSTRUCTIONS, Reader, RunFailedError, Said, Searched, print_citations
 from localassist.cli.ask import show_search
+from localassist.cli.escapes import plain
 from localassist.cli.exits import DONE
 from localassist.cli.flow import Flow
 from localassist.cli.hints import check_model_server, hint_model
@@ -20,7 +21,7 @@ from localassist.cli.options import EMBEDDER, HOME, MODEL, load_settings, settin
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import index
-from localassist.cli.terminal import count, err, out, plain, without_echo
+from localassist.cli.terminal import count, err, out, without_echo
 
 if TYPE_CHECKING:
     from localassist.local import OpenAI

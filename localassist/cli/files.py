@@ -12,12 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from localassist.cli.escapes import plain
 from localassist.cli.exits import DONE
 from localassist.cli.library import Held, Library
 from localassist.cli.options import HOME, json_option, load_settings, settings_options
 from localassist.cli.paths import shown, written
 from localassist.cli.session import opened
-from localassist.cli.terminal import count, err, out, plain, print_json
+from localassist.cli.terminal import count, err, out, print_json
 from localassist.errors import ConfigurationError
 
 HELP = """List what `add`, `ask`, `search` and `chat` have indexed, or forget it.

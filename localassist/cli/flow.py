@@ -4,7 +4,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from localassist.cli.terminal import plain
+from localassist.cli.escapes import plain
 
 
 class Flow:

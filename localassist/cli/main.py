@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from localassist._version import __version__
+from localassist.cli.escapes import plain
 from localassist.cli.exits import INTERRUPTED, WENT_WRONG
 from localassist.cli.logs import show_log
-from localassist.cli.terminal import plain
 from localassist.errors import LocalAssistError
 
 COMMANDS = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localassist.cli.terminal import plain
+from localassist.cli.escapes import plain
 from localassist.retrieval.parsers.kinds import SUPPORTED_EXTENSIONS
 
 _NOT_DOCUMENTS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})

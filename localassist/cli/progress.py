@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
+from localassist.cli.escapes import plain
 from localassist.cli.library import Held, SyncReport
 from localassist.cli.logs import is_verbose
 from localassist.cli.paths import LocalFile, describe_skipped, shown
-from localassist.cli.terminal import count, plain
+from localassist.cli.terminal import count
 
 if TYPE_CHECKING:
     from localassist.retrieval.model import Progress as FileProgress

@@ -8,13 +8,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from localassist.cli.answers import clipped
+from localassist.cli.escapes import plain
 from localassist.cli.exits import DONE, NOTHING_FOUND, SOME_FILES_FAILED
 from localassist.cli.options import EMBEDDER, HOME, json_option, load_settings, settings_options
 from localassist.cli.paths import shown
 from localassist.cli.progress import ProgressBar
 from localassist.cli.session import opened
 from localassist.cli.sources import index, split
-from localassist.cli.terminal import err, out, plain, print_json
+from localassist.cli.terminal import err, out, print_json
 from localassist.retrieval.analyze import terms
 
 HELP = """Show the passages that answer a query, best first, each with its score, file and page.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from localassist.cli.escapes import plain
 from localassist.cli.library import DEFAULT_STORE, Held, Library, SyncReport
 from localassist.cli.paths import Found, LocalFile, describe_skipped, find_files, identify, shown, written
 from localassist.cli.progress import ProgressBar, print_report
-from localassist.cli.terminal import err, plain, waiting
+from localassist.cli.terminal import err, waiting
 from localassist.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localassist.cli.answers import clipped
-from localassist.cli.terminal import plain, without_echo
+from localassist.cli.escapes import plain
+from localassist.cli.terminal import without_echo
 
 
 @given(text=st.text(st.characters(codec=None)))
