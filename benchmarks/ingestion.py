@@ -51,7 +51,7 @@ def measure(options: argparse.Namespace) -> Measurement:
         "The rival neither parses, nor chunks, nor writes an index; its chunks were cut for it beforehand.",
         "The model that ships computes in 8-bit integers, the rival in 32-bit floats: the vectors agree to a cosine of "
         "about 0.99 (benchmarks.embedding).",
-        "Memory is measured with forward passes that compute nothing; what a real pass needs for a window is not in it.",
+        "Memory is measured with forward passes that compute nothing: what a real pass needs is not in it.",
     ]
     rows = _speed(options, caveats) if options.files else []
     if options.memory_mb:

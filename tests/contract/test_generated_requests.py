@@ -279,7 +279,8 @@ def changed_bodies(draw: st.DrawFn) -> tuple[str, Any]:
     body = BODIES[path]
     for _ in range(draw(st.integers(1, 2))):
         inside = list(places(body))[1:]
-        at = draw(st.sampled_from(inside)) if inside and draw(st.integers(0, 19)) else ()
+        somewhere: st.SearchStrategy[tuple[str | int, ...]] = st.sampled_from(inside) if inside else st.just(())
+        at = draw(somewhere) if draw(st.integers(0, 19)) else ()
         how = draw(st.sampled_from(["value", "value", "nothing", "more"]))
         if how == "nothing" and at:
             body = without(body, at)
