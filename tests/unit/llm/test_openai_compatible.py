@@ -69,6 +69,7 @@ class RawServer:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # a connection that has just ended closes its socket in the loop's next turn
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -377,15 +378,17 @@ async def test_a_proxy_of_the_environment_is_not_asked(
     assert await read(model) == "fine"
 
 
-async def test_a_key_that_no_header_holds_is_said(model_server: ScriptedServer) -> None:
-    model = OpenAICompatibleModel(base_url=model_server.base_url, egress=Egress(), api_key="one\ntwo")
+async def test_a_key_that_no_header_holds_is_said(model: OpenAICompatibleModel, model_server: ScriptedServer) -> None:
+    wrong = OpenAICompatibleModel(base_url=model_server.base_url, egress=Egress(), api_key="one\ntwo")
+    model_server.reply(script.text("fine"))
 
-    error = await fails(model)
-    await model.close()
+    error = await fails(wrong)
+    await wrong.close()
 
     assert not error.retryable
     assert "cannot be used" in error.message
-    assert not model_server.requests
+    assert await read(model) == "fine"
+    assert len(model_server.requests) == 1, "nothing was sent with the wrong key"
 
 
 async def test_a_name_and_password_in_the_url_are_sent_instead_of_the_key(model_server: ScriptedServer) -> None:
