@@ -26,7 +26,6 @@ def build_app(engine: Engine, settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", _welcome, methods=["GET"]),
-            Route("/v1", _welcome, methods=["GET"]),
             Route("/health", _health, methods=["GET"]),
             *v1.routes(engine),
             *assistants.routes(engine),

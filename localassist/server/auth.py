@@ -24,7 +24,7 @@ from localassist.server.errors import error_response
 IN_PROCESS_HOST: Final = "localassist.local"
 """The `Host` of requests that never touch a socket."""
 
-_OPEN_PATHS: Final = frozenset({"/", "/v1", "/v1/", "/health"})
+_OPEN_PATHS: Final = frozenset({"/", "/health"})
 
 
 class ForbiddenError(APIError):
@@ -49,7 +49,7 @@ class Doorkeeper:
             return
         path: str = scope["path"]
         scope["asked_path"] = path
-        if path.startswith("/v1/"):
+        if path.startswith("/v1/") and path != "/v1/":
             scope["path"] = path[3:]
             scope["raw_path"] = scope["path"].encode()
         try:
