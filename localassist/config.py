@@ -319,7 +319,7 @@ def _explain_one(problem: Any) -> str:
     example = _EXAMPLES.get(place[-1]) or _EXAMPLES.get(place[0] if len(place) < 3 else "", "")
     if not example and known is not None and known.default is not None:
         example = f"{place[-1]} = {json.dumps(known.default, default=str)}"
-    where = f"set by {_PREFIX}{'__'.join(place).upper()}, an option or the settings file"
+    where = f"set by {_PREFIX}{'__'.join(place).upper()}, an option, an argument or the settings file"
     given = problem["input"]
     shown = repr(str(given) if isinstance(given, Path) else given)
     return f"{name} = {shown} {words} ({where}).{f' Example: {example}' if example else ''}"

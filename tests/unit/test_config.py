@@ -106,7 +106,10 @@ def test_what_a_model_lacks_and_what_is_misspelt_is_told_without_its_key() -> No
         ({"models_folder": Path("/nope")}, "models_folder = '/nope' is not a folder"),
         ({"allow_hosts": ["http://x.example/foo"]}, "give its host alone: x.example"),
         ({"model_base_url": "http://127.0.0.1:1/v1"}, "no model is named"),
-        ({"allow_hosts": 5}, "is not a list (set by LOCALASSIST_ALLOW_HOSTS, an option or the settings file). Example"),
+        (
+            {"allow_hosts": 5},
+            "is not a list (set by LOCALASSIST_ALLOW_HOSTS, an option, an argument or the settings file). Example",
+        ),
         ({"model_supports_tools": "maybe"}, "is neither true nor false"),
         ({"port": 65536}, "must be at most 65535"),
         ({"lease_s": 0}, "must be more than 0"),
