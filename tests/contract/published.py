@@ -24,6 +24,9 @@ ERROR_STATUSES = {400, 401, 403, 404, 405, 413, 429, 502, 503}
 """What we answer beside 200. The document names 429 alone; 403 and 413 are the local server's own, and 502 and 503 its
 word for a model's server that fails."""
 
+OWN_PAGES = {"", "/v1"}
+"""What says where the API lives, to a browser that opens the server's address."""
+
 NOT_SERVED = {
     ("DELETE", "/models/{model}"),
 }
@@ -127,8 +130,10 @@ class Judge:
             if exchange.status not in ERROR_STATUSES:
                 yield "this status is not for our answers"
             yield from self._mismatches("/components/schemas/ErrorResponse", exchange.body)
-        elif operation is None:
+        elif operation is None and exchange.path.rstrip("/") not in OWN_PAGES:
             yield "the document has no such operation"
+        elif operation is None:
+            return
         elif exchange.kind == "text/event-stream":
             for event in exchange.body or ():  # nothing, when the stream was left to the test
                 yield from self._mismatches("/components/schemas/AssistantStreamEvent", event, event["event"])
