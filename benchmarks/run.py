@@ -13,7 +13,8 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 from benchmarks.machine import ROOT, commit, machine
 from benchmarks.measurement import Benchmark, table
@@ -53,12 +54,21 @@ def run(name: str, arguments: Sequence[str], *, strict: bool) -> None:
         print(f"left out: {reason}", flush=True)
         return
     print(table(found.rows))
-    shown = {key: str(value) for key, value in vars(options).items() if value is not None and "rival" not in key}
+    shown = {key: _shown(value) for key, value in vars(options).items() if value is not None and "rival" not in key}
     document = {"date": day, "commit": at, "machine": where, "options": shown, **found.as_json()}
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{day}-{at.rstrip('+')}-{name}.json"
     file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"-> {file.relative_to(ROOT)}", flush=True)
+
+
+def _shown(value: Any) -> str:
+    """Write an option without the folders of this machine: a path by its last name."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return " ".join(_shown(each) for each in value)
+    return str(value)
 
 
 if __name__ == "__main__":
