@@ -38,11 +38,6 @@ class IllegalMoveError(LocalAssistError):
     """A run was asked to make a move that its state does not allow."""
 
 
-def sources_of(status: RunStatus) -> frozenset[RunStatus]:
-    """Give the states from which a run may come to `status`."""
-    return frozenset(source for source, onward in MOVES.items() if status in onward)
-
-
 def move(run: Run, status: RunStatus, *, at: int, **changes: Any) -> Run:
     """Give `run` in its new state, stamped with `at` (Unix seconds), with `changes` to other fields.
 

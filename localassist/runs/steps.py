@@ -231,13 +231,6 @@ class Recorder:
         self._writer.show("thread.run.step.delta", step_delta(step.id, [{"index": index, **delta}]))
 
     @uninterrupted
-    async def save_tool_calls(self, calls: Sequence[StepToolCall]) -> None:
-        """Write down calls that have been carried out while others of the step are still under way."""
-        step = self._open_tool_step().model_copy(update={"step_details": ToolCallsStepDetails(tool_calls=list(calls))})
-        await self._writer.commit([], lambda conn: _replace_step(conn, step, self.fence))
-        self._tool_step = step
-
-    @uninterrupted
     async def close_tool_step(self, calls: Sequence[StepToolCall], usage: Usage) -> None:
         """End a step of tool calls that the engine carried out itself."""
         step = self._open_tool_step().model_copy(update={"step_details": ToolCallsStepDetails(tool_calls=list(calls))})
